@@ -4,7 +4,22 @@
 //! file or judges.
 
 pub mod capability;
+pub mod confine;
+pub mod engine;
 pub mod fact;
+pub mod host;
+pub mod mount;
+pub mod parts;
+pub mod pod;
+pub mod seccomp;
+pub mod subject;
 
 pub use capability::{Capability, CapabilitySet};
+pub use confine::{Request, confine};
+pub use engine::{Engine, EngineKind};
 pub use fact::{Fact, Origin, Place, Truth};
+pub use host::Host;
+pub use mount::{HostPath, Mount, MountSource, Propagation};
+pub use parts::*;
+pub use pod::PodDeclaration;
+pub use subject::{Confinement, Problem, Subject, SubjectKind, World};

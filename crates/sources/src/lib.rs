@@ -1,1 +1,7 @@
 #![forbid(unsafe_code)]
+//! Readers that turn files, live engines and `/proc` into subjects with their confinements. A reader says what
+//! is there and where it stands; it does not judge.
+
+pub mod context;
+
+pub use context::Context;

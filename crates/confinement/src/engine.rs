@@ -1,0 +1,365 @@
+//! Container engines: what each gives a container where nothing is asked for, by version.
+//!
+//! Sources are named beside the tables: moby (daemon/pkg/oci), containerd (pkg/oci, internal/cri), Podman and
+//! containers/common (pkg/config), CRI-O (internal/config, server).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::{Capability, CapabilitySet};
+use crate::fact::{Fact, Origin};
+use crate::host::Host;
+use crate::parts::AppArmorTemplate;
+use crate::seccomp::{self, Builtin};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    Docker,
+    Podman,
+    /// containerd through its CRI plugin, under a kubelet.
+    Containerd,
+    /// CRI-O, under a kubelet.
+    Crio,
+}
+
+impl EngineKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineKind::Docker => "docker",
+            EngineKind::Podman => "podman",
+            EngineKind::Containerd => "containerd",
+            EngineKind::Crio => "crio",
+        }
+    }
+    pub fn is_cri(self) -> bool {
+        matches!(self, EngineKind::Containerd | EngineKind::Crio)
+    }
+}
+
+/// An engine as it is set up on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Engine {
+    pub kind: EngineKind,
+    /// Major and minor version.
+    pub version: (u32, u32),
+    /// The patch level, where known.
+    pub patch: Option<u32>,
+    /// `docker-29`, or what a live engine reports.
+    pub label: Arc<str>,
+    pub settings: Settings,
+}
+
+/// What the daemon's configuration changes for every container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Settings {
+    /// `userns-remap` is set.
+    pub userns_remap: Fact<bool>,
+    /// The engine itself runs in a user namespace, as an ordinary user of the host.
+    pub rootless: Fact<bool>,
+    /// Default of no_new_privs.
+    pub no_new_privileges: Fact<bool>,
+    /// Containers on the default bridge may talk to each other (`icc`).
+    pub inter_container: Fact<bool>,
+    pub selinux_enabled: Fact<bool>,
+    /// `seccomp-profile` of the daemon: `None` the built-in one.
+    pub seccomp_profile: Option<Fact<SeccompDefault>>,
+    /// kubelet's `seccompDefault`.
+    pub kubelet_seccomp_default: Fact<bool>,
+    pub default_cgroup_namespace_host: Option<Fact<bool>>,
+    pub default_ipc: Option<Fact<Arc<str>>>,
+    pub default_runtime: Option<Fact<Arc<str>>>,
+    pub default_ulimits: bool,
+    /// kubelet's `podPidsLimit`, Podman's `pids_limit`.
+    pub pids_limit: Option<Fact<Option<u64>>>,
+    /// TCP addresses the API listens on, and whether clients must present a certificate.
+    pub tcp: Vec<Fact<TcpApi>>,
+    /// Authorization plugins.
+    pub authorization_plugins: Fact<Arc<[Arc<str>]>>,
+    pub live_restore: Fact<bool>,
+    pub userland_proxy: Fact<bool>,
+    pub insecure_registries: Vec<Fact<Arc<str>>>,
+    pub experimental: Fact<bool>,
+    pub log_driver: Option<Fact<Arc<str>>>,
+    pub cgroup_parent: Option<Fact<Arc<str>>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SeccompDefault {
+    Unconfined,
+    Profile {
+        name: Arc<str>,
+        profile: Arc<seccomp::Profile>,
+    },
+    /// Named, but not to be read from here.
+    Unread(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TcpApi {
+    pub address: Arc<str>,
+    /// `tlsverify` with a CA: clients are asked for a certificate.
+    pub verifies_clients: bool,
+}
+
+/// The names `--assume` takes.
+pub const PROFILES: &[&str] = &[
+    "docker-20.10",
+    "docker-23",
+    "docker-24",
+    "docker-25",
+    "docker-26",
+    "docker-27",
+    "docker-28",
+    "docker-29",
+    "podman-4",
+    "podman-5",
+    "podman-6",
+    "containerd-1.6",
+    "containerd-1.7",
+    "containerd-2",
+    "crio-1.30",
+    "crio-1.36",
+];
+
+use Capability as C;
+
+/// moby daemon/pkg/oci/caps/defaults.go, containerd pkg/oci/spec.go `defaultUnixCaps`.
+const DOCKER_CAPABILITIES: CapabilitySet = CapabilitySet::of(&[
+    C::CHOWN,
+    C::DAC_OVERRIDE,
+    C::FSETID,
+    C::FOWNER,
+    C::MKNOD,
+    C::NET_RAW,
+    C::SETGID,
+    C::SETUID,
+    C::SETFCAP,
+    C::SETPCAP,
+    C::NET_BIND_SERVICE,
+    C::SYS_CHROOT,
+    C::KILL,
+    C::AUDIT_WRITE,
+]);
+/// containers/common pkg/config/default.go `DefaultCapabilities`.
+const PODMAN_CAPABILITIES: CapabilitySet = CapabilitySet::of(&[
+    C::CHOWN,
+    C::DAC_OVERRIDE,
+    C::FOWNER,
+    C::FSETID,
+    C::KILL,
+    C::NET_BIND_SERVICE,
+    C::SETFCAP,
+    C::SETGID,
+    C::SETPCAP,
+    C::SETUID,
+    C::SYS_CHROOT,
+]);
+/// CRI-O internal/config/capabilities/capabilities_linux.go.
+const CRIO_CAPABILITIES: CapabilitySet = CapabilitySet::of(&[
+    C::CHOWN,
+    C::DAC_OVERRIDE,
+    C::FSETID,
+    C::FOWNER,
+    C::SETGID,
+    C::SETUID,
+    C::SETPCAP,
+    C::NET_BIND_SERVICE,
+    C::KILL,
+]);
+
+/// Paths masked since each engine's oldest version here; `cpu*` stands for every processor's folder.
+const MASKED_COMMON: &[&str] = &[
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+];
+const READONLY_COMMON: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+impl Engine {
+    /// The engine that a name of [`PROFILES`] stands for. Minor releases between the listed ones are accepted too.
+    pub fn assumed(name: &str) -> Option<Engine> {
+        let (kind, version) = name.split_once('-')?;
+        let kind = match kind {
+            "docker" => EngineKind::Docker,
+            "podman" => EngineKind::Podman,
+            "containerd" => EngineKind::Containerd,
+            "crio" | "cri-o" => EngineKind::Crio,
+            _ => return None,
+        };
+        let mut numbers = version.split('.');
+        let major = numbers.next()?.parse().ok()?;
+        let minor = match numbers.next() {
+            Some(text) => text.parse().ok()?,
+            // "docker-29" means the newest of that major version that is known here.
+            None => u32::MAX,
+        };
+        let patch = match numbers.next() {
+            Some(text) => Some(text.parse().ok()?),
+            None => None,
+        };
+        Some(Engine::of_version(kind, (major, minor), patch, name))
+    }
+
+    /// An engine of a version, with the settings its packages ship.
+    pub fn of_version(kind: EngineKind, version: (u32, u32), patch: Option<u32>, label: &str) -> Engine {
+        let default = |value: bool| Fact::known(value, Origin::engine(label));
+        let settings = Settings {
+            userns_remap: default(false),
+            rootless: Fact::known(false, Origin::assumed("the engine runs as root")),
+            no_new_privileges: default(false),
+            inter_container: default(true),
+            // dockerd's `selinux-enabled` and containerd's `enable_selinux` are off unless set; Podman and
+            // CRI-O label containers wherever the host runs SELinux, which a file cannot say.
+            selinux_enabled: match kind {
+                EngineKind::Docker | EngineKind::Containerd => default(false),
+                EngineKind::Podman | EngineKind::Crio => default(true),
+            },
+            kubelet_seccomp_default: default(false),
+            authorization_plugins: Fact::known(Arc::from([]), Origin::engine(label)),
+            live_restore: default(false),
+            userland_proxy: default(true),
+            experimental: default(false),
+            pids_limit: match kind {
+                EngineKind::Podman => Some(Fact::known(Some(2048), Origin::engine(label))),
+                EngineKind::Docker => Some(Fact::known(None, Origin::engine(label))),
+                // The kubelet's podPidsLimit, -1 unless set.
+                EngineKind::Containerd | EngineKind::Crio => {
+                    Some(Fact::known(None, Origin::engine("kubelet")))
+                }
+            },
+            ..Settings::default()
+        };
+        Engine { kind, version, patch, label: label.into(), settings }
+    }
+
+    pub fn at_least(&self, major: u32, minor: u32) -> bool {
+        self.version >= (major, minor)
+    }
+
+    pub fn origin(&self) -> Origin {
+        Origin::EngineDefault { engine: self.label.clone() }
+    }
+
+    pub fn default_capabilities(&self) -> CapabilitySet {
+        match self.kind {
+            EngineKind::Docker | EngineKind::Containerd => DOCKER_CAPABILITIES,
+            EngineKind::Podman => PODMAN_CAPABILITIES,
+            EngineKind::Crio => CRIO_CAPABILITIES,
+        }
+    }
+
+    pub fn masked_paths(&self) -> Vec<Arc<str>> {
+        let mut paths: Vec<&str> = MASKED_COMMON.to_vec();
+        match self.kind {
+            EngineKind::Docker => {
+                paths.push("/proc/asound");
+                // GHSA-jq35-85cj-fj4p: powercap masked from 24.0.7; interrupts and thermal_throttle from 28.
+                if self.at_least(24, 0) {
+                    paths.push("/sys/devices/virtual/powercap");
+                }
+                if self.at_least(28, 0) {
+                    paths.extend(["/proc/interrupts", "/sys/devices/system/cpu/cpu*/thermal_throttle"]);
+                }
+            }
+            EngineKind::Containerd => {
+                // Under a kubelet the list is the kubelet's (pkg/securitycontext/util.go); since
+                // kubernetes#131018 it also names interrupts and thermal_throttle.
+                paths.extend([
+                    "/proc/asound",
+                    "/proc/interrupts",
+                    "/sys/devices/system/cpu/cpu*/thermal_throttle",
+                ]);
+                if self.at_least(2, 0) {
+                    paths.push("/sys/devices/virtual/powercap");
+                }
+            }
+            EngineKind::Podman => {
+                paths.push("/sys/fs/selinux");
+                if self.at_least(5, 0) {
+                    paths.push("/sys/devices/virtual/powercap");
+                }
+                if self.at_least(5, 5) {
+                    paths.extend(["/proc/interrupts", "/sys/devices/system/cpu/cpu*/thermal_throttle"]);
+                }
+            }
+            EngineKind::Crio => paths.extend([
+                "/proc/asound",
+                "/proc/interrupts",
+                "/sys/fs/selinux",
+                "/sys/devices/virtual/powercap",
+                "/sys/devices/system/cpu/cpu*/thermal_throttle",
+            ]),
+        }
+        paths.into_iter().map(Arc::from).collect()
+    }
+
+    pub fn readonly_paths(&self) -> Vec<Arc<str>> {
+        let mut paths: Vec<&str> = READONLY_COMMON.to_vec();
+        if self.kind == EngineKind::Podman {
+            paths.push("/proc/asound");
+        }
+        paths.into_iter().map(Arc::from).collect()
+    }
+
+    /// The filter loaded for "the runtime's default".
+    pub fn seccomp(&self) -> Builtin {
+        let (major, minor) = self.version;
+        match self.kind {
+            EngineKind::Docker => Builtin::docker(major, minor, self.patch),
+            EngineKind::Containerd => Builtin::containerd(major, minor),
+            EngineKind::Podman => Builtin::podman(major),
+            EngineKind::Crio => Builtin::crio(major, minor),
+        }
+    }
+
+    pub fn apparmor(&self) -> (&'static str, AppArmorTemplate) {
+        match self.kind {
+            EngineKind::Docker => ("docker-default", AppArmorTemplate::Docker),
+            EngineKind::Containerd => ("cri-containerd.apparmor.d", AppArmorTemplate::Containerd),
+            EngineKind::Podman => ("containers-default", AppArmorTemplate::Podman),
+            EngineKind::Crio => ("crio-default", AppArmorTemplate::Crio),
+        }
+    }
+
+    /// Whether a read-only bind is read-only all the way down: moby since 25.0 where the kernel can
+    /// (moby#45278); the CRI engines and Podman only on request.
+    pub fn recursive_read_only(&self, host: &Host) -> Fact<bool> {
+        if self.kind != EngineKind::Docker || !self.at_least(25, 0) {
+            return Fact::known(false, self.origin());
+        }
+        match host.kernel_version() {
+            Some(version) => Fact::known(version >= (5, 12), host.kernel_release.origin.clone()),
+            None => Fact::known(true, Origin::assumed("the host's kernel is 5.12 or newer")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_sets_are_the_masks_that_proc_shows() {
+        assert_eq!(DOCKER_CAPABILITIES.0, 0xa80425fb);
+        assert_eq!(PODMAN_CAPABILITIES.0, 0x800405fb);
+        // CRI-O has no SETFCAP, MKNOD, NET_RAW, SYS_CHROOT or AUDIT_WRITE.
+        assert_eq!(CRIO_CAPABILITIES.0, 0x5fb);
+    }
+
+    #[test]
+    fn every_listed_profile_is_an_engine() {
+        for name in PROFILES {
+            assert!(Engine::assumed(name).is_some(), "{name}");
+        }
+        assert!(Engine::assumed("docker").is_none());
+        assert!(Engine::assumed("lxc-5").is_none());
+    }
+}
