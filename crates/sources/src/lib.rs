@@ -3,5 +3,6 @@
 //! is there and where it stands; it does not judge.
 
 pub mod context;
+pub mod document;
 
 pub use context::Context;
