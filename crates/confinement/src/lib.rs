@@ -5,6 +5,7 @@
 
 pub mod capability;
 pub mod fact;
+pub mod seccomp;
 
 pub use capability::{Capability, CapabilitySet};
 pub use fact::{Fact, Origin, Place, Truth};
