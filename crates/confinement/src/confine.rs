@@ -11,7 +11,7 @@ use crate::fact::{Fact, Origin, Truth};
 use crate::host::Host;
 use crate::mount::{HostPath, Mount, MountSource, Propagation};
 use crate::parts::*;
-use crate::seccomp::{self, Builtin};
+use crate::seccomp;
 use crate::subject::Confinement;
 
 /// What a file, command line or API object asks for. `None` and empty lists mean that nothing was said; a fact
@@ -583,11 +583,7 @@ fn engine_mounts(privileged: &Fact<bool>, cgroup: &Cgroup, engine: &Engine) -> V
 }
 
 fn seccomp(request: &Request, engine: &Engine, privileged: &Fact<bool>) -> Fact<Seccomp> {
-    let builtin = |origin: Origin| {
-        let builtin: Builtin = engine.seccomp();
-        let name: Arc<str> = format!("the default of {}", engine.label).into();
-        Fact::known(Seccomp::Profile { name, profile: builtin.profile() }, origin)
-    };
+    let builtin = |origin: Origin| Fact::known(Seccomp::Builtin(engine.seccomp()), origin);
     let off = |origin: Origin| Fact::known(Seccomp::Disabled, origin);
     // containerd's CRI plugin drops every filter of a privileged container (container_create_linux.go); Docker,
     // Podman and CRI-O keep one that is named.

@@ -311,12 +311,15 @@ impl Engine {
 
     /// The filter loaded for "the runtime's default".
     pub fn seccomp(&self) -> Builtin {
-        let (major, minor) = self.version;
+        let version = (self.version.0, self.version.1, self.patch.unwrap_or(u32::MAX));
         match self.kind {
-            EngineKind::Docker => Builtin::docker(major, minor, self.patch),
-            EngineKind::Containerd => Builtin::containerd(major, minor),
-            EngineKind::Podman => Builtin::podman(major),
-            EngineKind::Crio => Builtin::crio(major, minor),
+            EngineKind::Docker => Builtin::Docker(seccomp::Docker::of(version)),
+            EngineKind::Containerd => Builtin::Containerd(seccomp::Containerd::of(version)),
+            EngineKind::Podman => Builtin::Podman(seccomp::Podman::of(version)),
+            // CRI-O takes Podman's profile as it was at the time of its release.
+            EngineKind::Crio if self.at_least(1, 36) => Builtin::Crio(seccomp::Podman::V6_0),
+            EngineKind::Crio if self.at_least(1, 33) => Builtin::Crio(seccomp::Podman::V5_4),
+            EngineKind::Crio => Builtin::Crio(seccomp::Podman::V4_3),
         }
     }
 

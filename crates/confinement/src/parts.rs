@@ -209,6 +209,26 @@ pub enum Seccomp {
     Measured(Arc<BTreeMap<String, bool>>),
 }
 
+impl Seccomp {
+    /// The filter's content, where it is known.
+    pub fn profile(&self) -> Option<&seccomp::Profile> {
+        match self {
+            Seccomp::Builtin(builtin) => Some(builtin.profile()),
+            Seccomp::Profile { profile, .. } => Some(profile),
+            Seccomp::Disabled | Seccomp::Opaque | Seccomp::Measured(_) => None,
+        }
+    }
+    /// What does the filtering, to precede "permits".
+    pub fn describe(&self) -> String {
+        match self {
+            Seccomp::Disabled => "no seccomp filter".into(),
+            Seccomp::Builtin(builtin) => format!("{}'s default seccomp profile", builtin.engine()),
+            Seccomp::Profile { name, .. } => format!("seccomp profile {name}"),
+            Seccomp::Opaque | Seccomp::Measured(_) => "the seccomp filter".into(),
+        }
+    }
+}
+
 /// AppArmor's hold on the container.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AppArmor {
