@@ -198,6 +198,8 @@ pub struct AppliedCapabilities {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Seccomp {
     Disabled,
+    /// The default that an engine brings.
+    Builtin(seccomp::Builtin),
     /// A filter whose content is known.
     Profile {
         name: Arc<str>,
