@@ -1,0 +1,1734 @@
+//! Conditions: named predicates over the facts of a confinement. Techniques are formulas over them.
+//!
+//! A condition is written `name` or `name(argument, …)` in a technique's file and read by [`Condition::parse`].
+//! [`Condition::check`] finds its truth and, when asked, the facts that say so. Every condition is worded so that
+//! *true helps the one who wants out*; what holds a false one shut is its [`Barrier`].
+//!
+//! A new condition is a variant here, a line in `parse` and `barrier`, and a branch in `check`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use confinement::seccomp::{Architecture, Argument, Arguments, Resolved};
+use confinement::{
+    AppArmor, AppArmorTemplate, Capability, Confinement, ControlApi, EngineKind, Fact, MountSource,
+    Namespace, NamespaceKind, Origin, Propagation, SeLinux, Seccomp, Truth,
+};
+
+use crate::barrier::Barrier;
+use crate::flaw;
+use crate::objects::{self, Coverage, DeviceClass, ObjectClass};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// The program runs as id 0 of its user namespace.
+    Root,
+    /// Id 0 inside is id 0 of the host.
+    HostIds,
+    /// The container is in the initial user namespace, so that its capabilities count for the host.
+    InitialUserNamespace,
+    /// The capability is in the bounding set.
+    Bounding(Capability),
+    /// What the bounding set holds of this capability is effective, or can become so.
+    Usable(Capability),
+    /// The inheritable set is not empty.
+    Inheritable,
+    /// no_new_privs is off.
+    PrivilegesCanRise,
+    /// The image holds set-user-ID programs or file capabilities that hand something out.
+    SetuidPrograms,
+    /// A supplementary group is the one that may use the object besides root.
+    InGroup(&'static str),
+    /// The namespace is the host's.
+    SharesHost(NamespaceKind),
+    /// The namespace is another container's.
+    SharesContainer(NamespaceKind),
+    /// Seccomp permits the call with some arguments.
+    Syscall(String),
+    /// Seccomp permits a socket of this family.
+    SocketFamily(SocketFamily),
+    /// Seccomp permits making a user namespace.
+    NewUserNamespace,
+    /// The kernel lets an unprivileged process make a user namespace.
+    UserNamespacesEnabled,
+    /// No filter at all.
+    SeccompOff,
+    /// 32-bit calls pass the filter, `socketcall` among them.
+    CompatSyscalls,
+    /// AppArmor and SELinux let this pass.
+    Lsm(LsmOperation),
+    /// A mount shows an object of this class.
+    Mounts {
+        class: &'static str,
+        write: bool,
+    },
+    /// A mount shares its propagation with the host.
+    SharedPropagation,
+    /// A writable mount of the host's files on which set-user-ID programs and device nodes count.
+    WritableHostMount(MountOption),
+    /// Some file system of the host is mounted, in any place.
+    HostBackedMount,
+    /// A kernel interface can be written as far as mounts and read-only paths go.
+    KernelInterface(&'static str),
+    /// A file of /proc or /sys can be read as far as masks go.
+    Unmasked(&'static str),
+    /// A device node of this class is inside.
+    DeviceNode(&'static str),
+    /// The device cgroup permits the class.
+    DeviceCgroup {
+        class: &'static str,
+        write: bool,
+    },
+    CgroupVersion(u8),
+    /// The container's cgroup file system is mounted writable.
+    CgroupWritable,
+    /// The runtime runs the container on the host's own kernel.
+    HostKernel,
+    /// A sysctl of the host compares so.
+    Sysctl {
+        key: String,
+        comparison: Comparison,
+        value: i64,
+    },
+    /// The host's kernel release compares so.
+    Kernel {
+        comparison: Comparison,
+        version: (u32, u32),
+    },
+    /// Lockdown is below this level.
+    LockdownBelow(Lockdown),
+    ModulesLoadable,
+    KernelOption(String),
+    LocalUser,
+    /// Instance metadata of a cloud answers on this host's networks.
+    CloudMetadata,
+    /// A daemon of the host listens where it trusts its callers.
+    Listener {
+        daemon: String,
+        local_only: bool,
+    },
+    /// The engine's TCP API asks nobody for a certificate.
+    EngineTcp,
+    /// A control API was handed to the container: `DOCKER_HOST`, `use_api_socket`.
+    ControlApiGiven,
+    /// The container has a network at all.
+    NetworkAttached,
+    /// Other containers are on the same link-layer segment.
+    SharedSegment,
+    /// A service-account token is mounted.
+    ServiceAccountToken,
+    /// The service account may do this.
+    Grants {
+        verb: String,
+        resource: String,
+    },
+    /// No limit is set.
+    Unlimited(Limit),
+    /// The root file system is writable.
+    WritableRootfs,
+    /// A sysctl is set that is not the container's own.
+    SetsHostSysctl,
+    ImageSecret,
+    ImageUnpinned,
+    /// A cgroup parent is asked for.
+    CgroupParent,
+    Privileged,
+    /// The flaw is present on this host.
+    Flaw(String),
+    /// A process of another container has the same host id.
+    SameIds,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SocketFamily {
+    Alg,
+    Vsock,
+    Packet,
+    Rxrpc,
+    Rds,
+    Netlink,
+    Unix,
+}
+
+impl SocketFamily {
+    /// `linux/socket.h`.
+    fn number(self) -> u64 {
+        match self {
+            SocketFamily::Unix => 1,
+            SocketFamily::Netlink => 16,
+            SocketFamily::Packet => 17,
+            SocketFamily::Rds => 21,
+            SocketFamily::Rxrpc => 33,
+            SocketFamily::Alg => 38,
+            SocketFamily::Vsock => 40,
+        }
+    }
+    fn name(self) -> &'static str {
+        match self {
+            SocketFamily::Unix => "AF_UNIX",
+            SocketFamily::Netlink => "AF_NETLINK",
+            SocketFamily::Packet => "AF_PACKET",
+            SocketFamily::Rds => "AF_RDS",
+            SocketFamily::Rxrpc => "AF_RXRPC",
+            SocketFamily::Alg => "AF_ALG",
+            SocketFamily::Vsock => "AF_VSOCK",
+        }
+    }
+}
+
+/// What an LSM is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LsmOperation {
+    Mount,
+    Umount,
+    /// move_mount(2), which AppArmor hooks only since Linux 6.7 (commit 157a3537d6bc).
+    MoveMount,
+    /// ptrace(2) and its read mode on a process that is not the container's.
+    Ptrace,
+    /// Files of the host through a bind mount.
+    HostFiles,
+    /// connect(2) to a socket of a host daemon.
+    HostSocket,
+    /// A signal to a process of the host.
+    Signal,
+    /// Writes to /proc/sys, /sys and /proc/sysrq-trigger, by the route that is open.
+    KernelInterface,
+    /// Opening a device node.
+    Device,
+    /// A socket of family AF_ALG.
+    NetworkAlg,
+    /// A System V or POSIX shared memory object of the host.
+    Ipc,
+    /// No LSM confines the container at all.
+    Unconfined,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MountOption {
+    Any,
+    Suid,
+    Dev,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    Less,
+    LessOrEqual,
+    Equal,
+    GreaterOrEqual,
+    Greater,
+}
+
+impl Comparison {
+    fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {
+        match self {
+            Comparison::Less => a < b,
+            Comparison::LessOrEqual => a <= b,
+            Comparison::Equal => a == b,
+            Comparison::GreaterOrEqual => a >= b,
+            Comparison::Greater => a > b,
+        }
+    }
+    fn text(self) -> &'static str {
+        match self {
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Equal => "=",
+            Comparison::GreaterOrEqual => ">=",
+            Comparison::Greater => ">",
+        }
+    }
+}
+
+/// kernel_lockdown(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lockdown {
+    None,
+    Integrity,
+    Confidentiality,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    Memory,
+    Cpu,
+    Pids,
+}
+
+/// A kernel interface: its name in techniques, and its file.
+pub const KERNEL_INTERFACES: &[(&str, &str)] = &[
+    ("core-pattern", "/proc/sys/kernel/core_pattern"),
+    ("modprobe", "/proc/sys/kernel/modprobe"),
+    ("binfmt-misc", "/proc/sys/fs/binfmt_misc/register"),
+    ("sysctl", "/proc/sys/vm/panic_on_oom"),
+    ("sysrq-trigger", "/proc/sysrq-trigger"),
+    ("uevent-helper", "/sys/kernel/uevent_helper"),
+    ("sysfs", "/sys/power/state"),
+    ("release-agent", "/sys/fs/cgroup/release_agent"),
+    ("apparmor-policy", "/sys/kernel/security/apparmor/.load"),
+    ("thermal", "/sys/class/thermal"),
+];
+
+/// Where the facts are told to, when somebody wants to know.
+pub trait Sink {
+    fn note(&mut self, fact: impl FnOnce() -> String, origin: &Origin);
+}
+
+/// Wants nothing.
+impl Sink for () {
+    fn note(&mut self, _: impl FnOnce() -> String, _: &Origin) {}
+}
+
+/// Keeps every fact with its origin.
+impl Sink for Vec<(String, Origin)> {
+    fn note(&mut self, fact: impl FnOnce() -> String, origin: &Origin) {
+        self.push((fact(), origin.clone()));
+    }
+}
+
+impl Condition {
+    /// Reads one condition as technique files write it.
+    pub fn parse(text: &str) -> Result<Condition, String> {
+        let text = text.trim();
+        let (name, arguments) = match text.split_once('(') {
+            Some((name, rest)) => {
+                let inner = rest.strip_suffix(')').ok_or_else(|| format!("`{text}` has no closing `)`"))?;
+                (name.trim(), inner.split(',').map(str::trim).collect::<Vec<_>>())
+            }
+            None => (text, Vec::new()),
+        };
+        let argument = |i: usize| {
+            arguments
+                .get(i)
+                .copied()
+                .filter(|a| !a.is_empty())
+                .ok_or_else(|| format!("`{name}` wants an argument"))
+        };
+        let capability = || {
+            argument(0)
+                .and_then(|a| Capability::parse(a).ok_or_else(|| format!("no capability is named `{a}`")))
+        };
+        let namespace = || {
+            let wanted = argument(0)?;
+            NamespaceKind::ALL
+                .into_iter()
+                .find(|k| k.name() == wanted)
+                .ok_or_else(|| format!("no namespace is named `{wanted}`"))
+        };
+        let access = |i: usize| match arguments.get(i).copied() {
+            None | Some("read") => Ok(false),
+            Some("write") => Ok(true),
+            Some(other) => Err(format!("`{other}` is not an access: `read` or `write`")),
+        };
+        let object = |i: usize| {
+            let wanted = argument(i)?;
+            objects::object_classes()
+                .find(|(n, _)| *n == wanted)
+                .map(|(n, _)| n)
+                .ok_or_else(|| format!("no object class is named `{wanted}` (data/objects.yaml)"))
+        };
+        let device = || {
+            let wanted = argument(0)?;
+            objects::device_class_name(wanted)
+                .ok_or_else(|| format!("no device class is named `{wanted}` (data/devices.yaml)"))
+        };
+        let interface = || {
+            let wanted = argument(0)?;
+            KERNEL_INTERFACES
+                .iter()
+                .find(|(n, _)| *n == wanted)
+                .map(|(n, _)| *n)
+                .ok_or_else(|| format!("no kernel interface is named `{wanted}`"))
+        };
+        Ok(match name {
+            "uid" if arguments == ["0"] => Condition::Root,
+            "host-ids" => Condition::HostIds,
+            "user-namespace" if arguments == ["initial"] => Condition::InitialUserNamespace,
+            "bounding" => Condition::Bounding(capability()?),
+            "usable" => Condition::Usable(capability()?),
+            "inheritable-capabilities" => Condition::Inheritable,
+            "privileges-can-rise" => Condition::PrivilegesCanRise,
+            "setuid-programs" => Condition::SetuidPrograms,
+            "in-group" => Condition::InGroup(object(0)?),
+            "shares" => Condition::SharesHost(namespace()?),
+            "joins" => Condition::SharesContainer(namespace()?),
+            "syscall" => Condition::Syscall(argument(0)?.to_owned()),
+            "socket-family" => Condition::SocketFamily(match argument(0)? {
+                "alg" => SocketFamily::Alg,
+                "vsock" => SocketFamily::Vsock,
+                "packet" => SocketFamily::Packet,
+                "rxrpc" => SocketFamily::Rxrpc,
+                "rds" => SocketFamily::Rds,
+                "netlink" => SocketFamily::Netlink,
+                "unix" => SocketFamily::Unix,
+                other => return Err(format!("no socket family is named `{other}`")),
+            }),
+            "new-user-namespace" => Condition::NewUserNamespace,
+            "user-namespaces-enabled" => Condition::UserNamespacesEnabled,
+            "seccomp-off" => Condition::SeccompOff,
+            "compat-syscalls" => Condition::CompatSyscalls,
+            "lsm" => Condition::Lsm(match argument(0)? {
+                "mount" => LsmOperation::Mount,
+                "umount" => LsmOperation::Umount,
+                "move-mount" => LsmOperation::MoveMount,
+                "ptrace" => LsmOperation::Ptrace,
+                "host-files" => LsmOperation::HostFiles,
+                "host-socket" => LsmOperation::HostSocket,
+                "signal" => LsmOperation::Signal,
+                "kernel-interface" => LsmOperation::KernelInterface,
+                "device" => LsmOperation::Device,
+                "network-alg" => LsmOperation::NetworkAlg,
+                "ipc" => LsmOperation::Ipc,
+                "none" => LsmOperation::Unconfined,
+                other => return Err(format!("no LSM operation is named `{other}`")),
+            }),
+            "mounts" => Condition::Mounts { class: object(0)?, write: access(1)? },
+            "shared-propagation" => Condition::SharedPropagation,
+            "writable-host-mount" => Condition::WritableHostMount(match arguments.first().copied() {
+                None => MountOption::Any,
+                Some("suid") => MountOption::Suid,
+                Some("dev") => MountOption::Dev,
+                Some(other) => return Err(format!("`{other}` is not a mount option: `suid` or `dev`")),
+            }),
+            "host-backed-mount" => Condition::HostBackedMount,
+            "kernel-interface" => Condition::KernelInterface(interface()?),
+            "unmasked" => {
+                let wanted = argument(0)?;
+                Condition::Unmasked(
+                    MASKABLE
+                        .iter()
+                        .find(|(n, _)| *n == wanted)
+                        .map(|(n, _)| *n)
+                        .ok_or_else(|| format!("no masked path is named `{wanted}`"))?,
+                )
+            }
+            "device-node" => Condition::DeviceNode(device()?),
+            "device-cgroup" => Condition::DeviceCgroup { class: device()?, write: access(1)? },
+            "cgroup-version" => Condition::CgroupVersion(match argument(0)? {
+                "1" => 1,
+                "2" => 2,
+                other => return Err(format!("`{other}` is not a cgroup version")),
+            }),
+            "cgroup-writable" => Condition::CgroupWritable,
+            "host-kernel" => Condition::HostKernel,
+            "sysctl" => {
+                let (key, comparison, value) = comparison(argument(0)?)?;
+                let value = value.parse().map_err(|_| format!("`{value}` is not a number"))?;
+                Condition::Sysctl { key: key.to_owned(), comparison, value }
+            }
+            "kernel" => {
+                let (rest, comparison, value) = comparison(argument(0)?)?;
+                let version = value
+                    .split_once('.')
+                    .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)))
+                    .filter(|_| rest.is_empty())
+                    .ok_or_else(|| format!("`{text}` is not like `kernel(>= 5.8)`"))?;
+                Condition::Kernel { comparison, version }
+            }
+            "lockdown-below" => Condition::LockdownBelow(match argument(0)? {
+                "integrity" => Lockdown::Integrity,
+                "confidentiality" => Lockdown::Confidentiality,
+                other => return Err(format!("`{other}` is not a lockdown level")),
+            }),
+            "modules-loadable" => Condition::ModulesLoadable,
+            "kernel-option" => Condition::KernelOption(argument(0)?.to_owned()),
+            "local-user" => Condition::LocalUser,
+            "cloud-metadata" => Condition::CloudMetadata,
+            "listener" => Condition::Listener {
+                daemon: argument(0)?.to_owned(),
+                local_only: match arguments.get(1).copied() {
+                    None => false,
+                    Some("local") => true,
+                    Some(other) => return Err(format!("`{other}` is not `local`")),
+                },
+            },
+            "engine-tcp" => Condition::EngineTcp,
+            "control-api-given" => Condition::ControlApiGiven,
+            "network-attached" => Condition::NetworkAttached,
+            "shared-segment" => Condition::SharedSegment,
+            "service-account-token" => Condition::ServiceAccountToken,
+            "grants" => {
+                Condition::Grants { verb: argument(0)?.to_owned(), resource: argument(1)?.to_owned() }
+            }
+            "unlimited" => Condition::Unlimited(match argument(0)? {
+                "memory" => Limit::Memory,
+                "cpu" => Limit::Cpu,
+                "pids" => Limit::Pids,
+                other => return Err(format!("no limit is named `{other}`")),
+            }),
+            "writable-rootfs" => Condition::WritableRootfs,
+            "sets-host-sysctl" => Condition::SetsHostSysctl,
+            "image-secret" => Condition::ImageSecret,
+            "image-unpinned" => Condition::ImageUnpinned,
+            "cgroup-parent" => Condition::CgroupParent,
+            "privileged" => Condition::Privileged,
+            "flaw" => Condition::Flaw(argument(0)?.to_owned()),
+            "same-ids" => Condition::SameIds,
+            _ => return Err(format!("no condition is named `{text}`")),
+        })
+    }
+
+    /// What holds the condition shut while it is false.
+    pub fn barrier(&self) -> Barrier {
+        use Condition::*;
+        match self {
+            Root | Usable(_) | Inheritable | PrivilegesCanRise | SetuidPrograms | InGroup(_) => {
+                Barrier::Identity
+            }
+            HostIds | InitialUserNamespace | SameIds => Barrier::UserNamespace,
+            Bounding(_) => Barrier::Capabilities,
+            SharesHost(kind) | SharesContainer(kind) => match kind {
+                NamespaceKind::Pid => Barrier::PidNamespace,
+                NamespaceKind::Net => Barrier::NetworkNamespace,
+                NamespaceKind::Ipc => Barrier::IpcNamespace,
+                NamespaceKind::Uts => Barrier::UtsNamespace,
+                NamespaceKind::Cgroup => Barrier::CgroupNamespace,
+                NamespaceKind::Time => Barrier::TimeNamespace,
+            },
+            Syscall(_) | SocketFamily(_) | NewUserNamespace | SeccompOff | CompatSyscalls => Barrier::Seccomp,
+            Lsm(_) => Barrier::Lsm,
+            Mounts { .. }
+            | SharedPropagation
+            | WritableHostMount(_)
+            | HostBackedMount
+            | KernelInterface(_)
+            | Unmasked(_)
+            | WritableRootfs
+            | CgroupWritable => Barrier::MountNamespace,
+            DeviceNode(_) | DeviceCgroup { .. } => Barrier::DeviceCgroup,
+            CgroupVersion(_)
+            | Sysctl { .. }
+            | Kernel { .. }
+            | LockdownBelow(_)
+            | ModulesLoadable
+            | KernelOption(_)
+            | LocalUser
+            | UserNamespacesEnabled
+            | Flaw(_)
+            | SetsHostSysctl => Barrier::KernelSettings,
+            HostKernel => Barrier::SandboxKernel,
+            CloudMetadata | Listener { .. } | EngineTcp | NetworkAttached | SharedSegment => {
+                Barrier::NetworkReach
+            }
+            ControlApiGiven | ServiceAccountToken | Grants { .. } => Barrier::Authorization,
+            Unlimited(_) | CgroupParent => Barrier::ResourceLimits,
+            ImageSecret | ImageUnpinned => Barrier::ImageTrust,
+            Privileged => Barrier::Capabilities,
+        }
+    }
+
+    /// Whether the answer hangs on nothing but the seccomp filter, the bounding set, the machine and the kernel,
+    /// so that it can be kept for all containers that have these alike.
+    pub fn is_seccomp(&self) -> bool {
+        matches!(
+            self,
+            Condition::Syscall(_)
+                | Condition::SocketFamily(_)
+                | Condition::NewUserNamespace
+                | Condition::SeccompOff
+                | Condition::CompatSyscalls
+        )
+    }
+
+    /// The truth of the condition for a container, with the facts that decide told to `sink`.
+    pub fn check<S: Sink>(&self, c: &Confinement, filter: &Filter<'_>, sink: &mut S) -> Truth {
+        match self {
+            Condition::Root => {
+                let truth = fact(&c.identity.root, sink, |root| {
+                    (if *root { "runs as root" } else { "does not run as root" }).into()
+                });
+                // Root can be had again through a program of the image where privileges may rise.
+                if truth.is_false()
+                    && c.identity.setuid_programs.value == Some(true)
+                    && c.identity.no_new_privileges.value == Some(false)
+                {
+                    sink.note(
+                        || "a set-user-ID program of the image can make it root".into(),
+                        &c.identity.setuid_programs.origin,
+                    );
+                    return Truth::True;
+                }
+                truth
+            }
+            Condition::HostIds => fact(&c.user_namespace.root_is_host_root, sink, |same| {
+                (if *same {
+                    "user ids are the host's"
+                } else {
+                    "a user namespace maps root to another id of the host"
+                })
+                .into()
+            }),
+            Condition::InitialUserNamespace => fact(&c.user_namespace.initial, sink, |initial| {
+                (if *initial { "no user namespace of its own" } else { "in a user namespace of its own" })
+                    .into()
+            }),
+            Condition::Bounding(cap) => fact_is(
+                &c.capabilities.bounding,
+                sink,
+                |set| set.has(*cap),
+                |has| format!("{cap} is {}in the bounding set", if has { "" } else { "not " }),
+            ),
+            Condition::Usable(cap) => self.usable(*cap, c, sink),
+            Condition::Inheritable => fact_is(
+                &c.capabilities.inheritable,
+                sink,
+                |s| !s.is_empty(),
+                |has| format!("the inheritable set is {}", if has { "not empty" } else { "empty" }),
+            ),
+            Condition::PrivilegesCanRise => fact_is(
+                &c.identity.no_new_privileges,
+                sink,
+                |nnp| !nnp,
+                |rise| (if rise { "no_new_privs is off" } else { "no_new_privs is on" }).into(),
+            ),
+            Condition::SetuidPrograms => fact(&c.identity.setuid_programs, sink, |has| {
+                (if *has {
+                    "the image holds set-user-ID programs or file capabilities"
+                } else {
+                    "no set-user-ID program hands anything out"
+                })
+                .into()
+            }),
+            Condition::InGroup(class) => in_group(class, c, sink),
+            Condition::SharesHost(kind) => fact_is(
+                c.namespaces.get(*kind),
+                sink,
+                |n| *n == Namespace::Host,
+                |shared| {
+                    format!(
+                        "{} the host's {} namespace",
+                        if shared { "shares" } else { "does not share" },
+                        kind.name()
+                    )
+                },
+            ),
+            Condition::SharesContainer(kind) => {
+                let ns = c.namespaces.get(*kind);
+                fact_is(
+                    ns,
+                    sink,
+                    |n| matches!(n, Namespace::Container(_)),
+                    |shared| match ns.get() {
+                        Some(Namespace::Container(of)) if shared => {
+                            format!("shares the {} namespace of {of}", kind.name())
+                        }
+                        _ => format!("shares no container's {} namespace", kind.name()),
+                    },
+                )
+            }
+            Condition::Syscall(name) => filter.asks(
+                c,
+                sink,
+                |f| f.permits(name, &Arguments::ANY),
+                |m| m.get(name).copied(),
+                || format!("{name}(2)"),
+            ),
+            Condition::SocketFamily(family) => filter.asks(
+                c,
+                sink,
+                |f| f.permits("socket", &Arguments::of(&[family.number()])),
+                |m| m.get(&format!("socket({})", family.name())).copied(),
+                || format!("socket({})", family.name()),
+            ),
+            Condition::NewUserNamespace => filter.asks(
+                c,
+                sink,
+                new_user_namespace,
+                |m| m.get("unshare").copied(),
+                || "a new user namespace".into(),
+            ),
+            Condition::UserNamespacesEnabled => user_namespaces_enabled(c, sink),
+            Condition::SeccompOff => fact_is(
+                &c.seccomp,
+                sink,
+                |s| matches!(s, Seccomp::Disabled),
+                |off| (if off { "no seccomp filter" } else { "a seccomp filter is loaded" }).into(),
+            ),
+            Condition::CompatSyscalls => filter.asks(
+                c,
+                sink,
+                |f| f.permits_on(Architecture::X86, "socketcall", &Arguments::of(&[1])),
+                |_| None,
+                || "the 32-bit socketcall(2)".into(),
+            ),
+            Condition::Lsm(operation) => lsm(*operation, c, sink),
+            Condition::Mounts { class, write } => mounts(class, *write, c, sink),
+            Condition::SharedPropagation => any(
+                c.mounts
+                    .iter()
+                    .filter(|m| m.host_path().is_some() || !m.source.is_known())
+                    .map(|m| (m, &m.propagation)),
+                sink,
+                |(m, propagation), sink| {
+                    fact_is(
+                        propagation,
+                        sink,
+                        |p| *p == Propagation::Shared,
+                        |_| format!("mounts made below {} appear on the host", m.target),
+                    )
+                },
+                || "no mount is shared with the host".into(),
+            ),
+            Condition::WritableHostMount(option) => writable_host_mount(*option, c, sink),
+            Condition::HostBackedMount => any(
+                c.mounts.iter(),
+                sink,
+                |m, sink| {
+                    fact_is(
+                        &m.source,
+                        sink,
+                        |s| matches!(s, MountSource::Host(_) | MountSource::Volume(_)),
+                        |_| format!("{} is a file system of the host", m.target),
+                    )
+                },
+                // Engines bind /etc/hosts, /etc/hostname and /etc/resolv.conf from the host's file system into every container with a network.
+                || "no file system of the host is mounted".into(),
+            )
+            .or(engine_files(c, sink)),
+            Condition::KernelInterface(name) => kernel_interface(name, c, sink),
+            Condition::Unmasked(name) => unmasked(name, c, sink),
+            Condition::DeviceNode(class) => device_node(class, c, sink),
+            Condition::DeviceCgroup { class, write } => device_cgroup(class, *write, c, sink),
+            Condition::CgroupVersion(version) => fact_is(
+                &c.cgroup.version,
+                sink,
+                |v| v == version,
+                |_| format!("cgroup version {}", c.cgroup.version.get().copied().unwrap_or_default()),
+            ),
+            Condition::CgroupWritable => fact(&c.cgroup.writable, sink, |w| {
+                format!("the cgroup file system is mounted {}", if *w { "writable" } else { "read-only" })
+            }),
+            Condition::HostKernel => {
+                let truth = c.runtime.get().map_or(Truth::Unknown, |r| r.shares_host_kernel());
+                sink.note(
+                    || match c.runtime.get() {
+                        Some(runtime) => format!("runs under {runtime}"),
+                        None => "the runtime is not known".into(),
+                    },
+                    &c.runtime.origin,
+                );
+                truth
+            }
+            Condition::Sysctl { key, comparison, value } => {
+                let setting = c.host.sysctl(key);
+                fact_is(
+                    &setting,
+                    sink,
+                    |v| comparison.holds(*v, *value),
+                    |_| match setting.get() {
+                        Some(v) => format!("{key} is {v}"),
+                        None => key.clone(),
+                    },
+                )
+            }
+            Condition::Kernel { comparison, version } => {
+                let release = &c.host.kernel_release;
+                let truth = c.host.kernel_version().map(|v| comparison.holds(v, *version)).into();
+                sink.note(
+                    || match release.get() {
+                        Some(r) => format!("the kernel is {r}"),
+                        None => "the kernel's version is not known".into(),
+                    },
+                    &release.origin,
+                );
+                truth
+            }
+            Condition::LockdownBelow(level) => fact_is(
+                &c.host.lockdown,
+                sink,
+                |l| {
+                    let is = match &**l {
+                        "confidentiality" => Lockdown::Confidentiality,
+                        "integrity" => Lockdown::Integrity,
+                        _ => Lockdown::None,
+                    };
+                    is < *level
+                },
+                |_| format!("kernel lockdown is {}", c.host.lockdown.get().map_or("not known", |l| l)),
+            ),
+            Condition::ModulesLoadable => fact(&c.host.modules_loadable, sink, |can| {
+                (if *can {
+                    "the kernel loads modules"
+                } else {
+                    "the kernel loads no modules, or only signed ones"
+                })
+                .into()
+            }),
+            Condition::KernelOption(name) => match c.host.kernel_options.get(name.as_str()) {
+                Some(option) => {
+                    fact(option, sink, |on| format!("{name} is {}", if *on { "on" } else { "off" }))
+                }
+                None => Truth::Unknown,
+            },
+            Condition::LocalUser => fact(&c.host.local_users, sink, |has| {
+                (if *has {
+                    "the host has accounts other than root"
+                } else {
+                    "the host has no account other than root"
+                })
+                .into()
+            }),
+            Condition::CloudMetadata => {
+                fact_is(&c.host.cloud, sink, Option::is_some, |is| match c.host.cloud.get() {
+                    Some(Some(cloud)) if is => format!("the host is an instance of {cloud}"),
+                    _ => "the host is not a cloud instance".into(),
+                })
+            }
+            Condition::Listener { daemon, local_only } => listener(daemon, *local_only, c, sink),
+            Condition::EngineTcp => engine_tcp(c, sink),
+            Condition::ControlApiGiven => any(
+                c.control_apis.iter(),
+                sink,
+                |api, sink| {
+                    fact_is(
+                        api,
+                        sink,
+                        |a| !matches!(a, ControlApi::EngineTcp { tls: Some(true), .. }),
+                        |_| match api.get() {
+                            Some(ControlApi::ApiSocket) => {
+                                "the engine's API and credentials are handed in".into()
+                            }
+                            Some(ControlApi::EngineTcp { address, .. }) => {
+                                format!("is pointed to the engine at {address}")
+                            }
+                            None => "a control API".into(),
+                        },
+                    )
+                },
+                || "no control API is handed in".into(),
+            ),
+            Condition::NetworkAttached => fact(&c.network.attached, sink, |a| {
+                (if *a { "has a network" } else { "has no network" }).into()
+            }),
+            Condition::SharedSegment => fact(&c.network.shared_segment, sink, |s| {
+                (if *s { "is on one network segment with others" } else { "is alone on its network segment" })
+                    .into()
+            }),
+            Condition::ServiceAccountToken => match &c.service_account {
+                None => Truth::False,
+                Some(account) => fact(&account.token_mounted, sink, |m| {
+                    format!(
+                        "the token of service account {} is {}",
+                        account.name,
+                        if *m { "mounted" } else { "not mounted" }
+                    )
+                }),
+            },
+            Condition::Grants { verb, resource } => grants(verb, resource, c, sink),
+            Condition::Unlimited(limit) => match limit {
+                Limit::Memory => unlimited(&c.limits.memory, "memory", sink),
+                Limit::Cpu => unlimited(&c.limits.cpu, "processor time", sink),
+                Limit::Pids => unlimited(&c.limits.pids, "processes", sink),
+            },
+            Condition::WritableRootfs => fact_is(
+                &c.read_only_rootfs,
+                sink,
+                |ro| !ro,
+                |rw| format!("the root file system is {}", if rw { "writable" } else { "read-only" }),
+            ),
+            Condition::SetsHostSysctl => sets_host_sysctl(c, sink),
+            Condition::ImageSecret => match c.image.secrets.first() {
+                Some(secret) => fact_is(
+                    secret,
+                    sink,
+                    |_| true,
+                    |_| format!("the image carries {}", secret.get().map_or("a secret", |s| s)),
+                ),
+                None => Truth::False,
+            },
+            Condition::ImageUnpinned => fact_is(
+                &c.image.pinned,
+                sink,
+                |p| !p,
+                |unpinned| {
+                    (if unpinned {
+                        "the image is named by a tag that can be moved"
+                    } else {
+                        "the image is named by digest"
+                    })
+                    .into()
+                },
+            ),
+            Condition::CgroupParent => match &c.cgroup.parent {
+                Some(parent) => fact_is(
+                    parent,
+                    sink,
+                    |p| !p.is_empty(),
+                    |_| format!("cgroup parent {}", parent.get().map_or("?", |p| p)),
+                ),
+                None => Truth::False,
+            },
+            Condition::Privileged => {
+                fact(&c.privileged, sink, |p| (if *p { "privileged" } else { "not privileged" }).into())
+            }
+            Condition::Flaw(id) => flaw::is_present(id, &c.host, sink),
+            // Docker's remapping gives every container one range (daemon/oci_linux.go, a single idtools mapping);
+            // Podman and Kubernetes choose one for each.
+            Condition::SameIds => {
+                let kind = c.engine.as_ref().map(|e| e.kind);
+                match (c.user_namespace.initial.value, kind) {
+                    (Some(true), _) | (Some(false), Some(EngineKind::Docker)) => {
+                        sink.note(
+                            || "its ids are those of other containers".into(),
+                            &c.user_namespace.initial.origin,
+                        );
+                        Truth::True
+                    }
+                    (Some(false), Some(_)) => Truth::False,
+                    _ => Truth::Unknown,
+                }
+            }
+        }
+    }
+
+    fn usable<S: Sink>(&self, cap: Capability, c: &Confinement, sink: &mut S) -> Truth {
+        let effective = c.capabilities.effective.is(|set| set.has(cap));
+        let bounding = c.capabilities.bounding.is(|set| set.has(cap));
+        // Where the bounding set lacks it, that is the wall; what remains is whether it would be effective.
+        let truth = if bounding.is_false() { Truth::from(c.identity.root.value) } else { effective };
+        if truth.is_true() {
+            sink.note(|| format!("{cap} is effective"), &c.capabilities.effective.origin);
+            return truth;
+        }
+        let rises = Truth::from(c.identity.setuid_programs.value)
+            .and(!Truth::from(c.identity.no_new_privileges.value))
+            .and(if truth.is_false() { Truth::True } else { Truth::Unknown });
+        if rises.is_true() {
+            sink.note(
+                || format!("{cap} can be regained through a set-user-ID program of the image"),
+                &c.identity.setuid_programs.origin,
+            );
+            return Truth::True;
+        }
+        sink.note(|| format!("{cap} is not effective"), &c.capabilities.effective.origin);
+        truth
+    }
+}
+
+fn comparison(text: &str) -> Result<(&str, Comparison, &str), String> {
+    for (sign, comparison) in [
+        ("<=", Comparison::LessOrEqual),
+        (">=", Comparison::GreaterOrEqual),
+        ("<", Comparison::Less),
+        (">", Comparison::Greater),
+        ("=", Comparison::Equal),
+    ] {
+        if let Some((left, right)) = text.split_once(sign) {
+            return Ok((left.trim(), comparison, right.trim()));
+        }
+    }
+    Err(format!("`{text}` compares nothing"))
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Condition::*;
+        match self {
+            Root => f.write_str("uid(0)"),
+            HostIds => f.write_str("host-ids"),
+            InitialUserNamespace => f.write_str("user-namespace(initial)"),
+            Bounding(cap) => write!(f, "bounding({})", cap.name()),
+            Usable(cap) => write!(f, "usable({})", cap.name()),
+            Inheritable => f.write_str("inheritable-capabilities"),
+            PrivilegesCanRise => f.write_str("privileges-can-rise"),
+            SetuidPrograms => f.write_str("setuid-programs"),
+            InGroup(class) => write!(f, "in-group({class})"),
+            SharesHost(kind) => write!(f, "shares({})", kind.name()),
+            SharesContainer(kind) => write!(f, "joins({})", kind.name()),
+            Syscall(name) => write!(f, "syscall({name})"),
+            SocketFamily(family) => {
+                write!(f, "socket-family({})", family.name().trim_start_matches("AF_").to_lowercase())
+            }
+            NewUserNamespace => f.write_str("new-user-namespace"),
+            UserNamespacesEnabled => f.write_str("user-namespaces-enabled"),
+            SeccompOff => f.write_str("seccomp-off"),
+            CompatSyscalls => f.write_str("compat-syscalls"),
+            Lsm(operation) => write!(f, "lsm({})", operation.name()),
+            Mounts { class, write } => write!(f, "mounts({class}{})", if *write { ", write" } else { "" }),
+            SharedPropagation => f.write_str("shared-propagation"),
+            WritableHostMount(MountOption::Any) => f.write_str("writable-host-mount"),
+            WritableHostMount(MountOption::Suid) => f.write_str("writable-host-mount(suid)"),
+            WritableHostMount(MountOption::Dev) => f.write_str("writable-host-mount(dev)"),
+            HostBackedMount => f.write_str("host-backed-mount"),
+            KernelInterface(name) => write!(f, "kernel-interface({name})"),
+            Unmasked(name) => write!(f, "unmasked({name})"),
+            DeviceNode(class) => write!(f, "device-node({class})"),
+            DeviceCgroup { class, write } => {
+                write!(f, "device-cgroup({class}{})", if *write { ", write" } else { "" })
+            }
+            CgroupVersion(version) => write!(f, "cgroup-version({version})"),
+            CgroupWritable => f.write_str("cgroup-writable"),
+            HostKernel => f.write_str("host-kernel"),
+            Sysctl { key, comparison, value } => write!(f, "sysctl({key} {} {value})", comparison.text()),
+            Kernel { comparison, version } => {
+                write!(f, "kernel({} {}.{})", comparison.text(), version.0, version.1)
+            }
+            LockdownBelow(Lockdown::Confidentiality) => f.write_str("lockdown-below(confidentiality)"),
+            LockdownBelow(_) => f.write_str("lockdown-below(integrity)"),
+            ModulesLoadable => f.write_str("modules-loadable"),
+            KernelOption(name) => write!(f, "kernel-option({name})"),
+            LocalUser => f.write_str("local-user"),
+            CloudMetadata => f.write_str("cloud-metadata"),
+            Listener { daemon, local_only } => {
+                write!(f, "listener({daemon}{})", if *local_only { ", local" } else { "" })
+            }
+            EngineTcp => f.write_str("engine-tcp"),
+            ControlApiGiven => f.write_str("control-api-given"),
+            NetworkAttached => f.write_str("network-attached"),
+            SharedSegment => f.write_str("shared-segment"),
+            ServiceAccountToken => f.write_str("service-account-token"),
+            Grants { verb, resource } => write!(f, "grants({verb}, {resource})"),
+            Unlimited(Limit::Memory) => f.write_str("unlimited(memory)"),
+            Unlimited(Limit::Cpu) => f.write_str("unlimited(cpu)"),
+            Unlimited(Limit::Pids) => f.write_str("unlimited(pids)"),
+            WritableRootfs => f.write_str("writable-rootfs"),
+            SetsHostSysctl => f.write_str("sets-host-sysctl"),
+            ImageSecret => f.write_str("image-secret"),
+            ImageUnpinned => f.write_str("image-unpinned"),
+            CgroupParent => f.write_str("cgroup-parent"),
+            Privileged => f.write_str("privileged"),
+            Flaw(id) => write!(f, "flaw({id})"),
+            SameIds => f.write_str("same-ids"),
+        }
+    }
+}
+
+impl LsmOperation {
+    fn name(self) -> &'static str {
+        match self {
+            LsmOperation::Mount => "mount",
+            LsmOperation::Umount => "umount",
+            LsmOperation::MoveMount => "move-mount",
+            LsmOperation::Ptrace => "ptrace",
+            LsmOperation::HostFiles => "host-files",
+            LsmOperation::HostSocket => "host-socket",
+            LsmOperation::Signal => "signal",
+            LsmOperation::KernelInterface => "kernel-interface",
+            LsmOperation::Device => "device",
+            LsmOperation::NetworkAlg => "network-alg",
+            LsmOperation::Ipc => "ipc",
+            LsmOperation::Unconfined => "none",
+        }
+    }
+}
+
+// ---- helpers over facts -------------------------------------------------------------------------------------
+
+/// A boolean fact is its own truth.
+fn fact<S: Sink>(f: &Fact<bool>, sink: &mut S, says: impl FnOnce(&bool) -> String) -> Truth {
+    fact_is(f, sink, |v| *v, |truth| says(&truth))
+}
+
+/// A predicate over a fact.
+fn fact_is<S: Sink, T>(
+    f: &Fact<T>,
+    sink: &mut S,
+    holds: impl FnOnce(&T) -> bool,
+    says: impl FnOnce(bool) -> String,
+) -> Truth {
+    match &f.value {
+        Some(v) => {
+            let truth = holds(v);
+            sink.note(|| says(truth), &f.origin);
+            Truth::from(truth)
+        }
+        None => Truth::Unknown,
+    }
+}
+
+/// True if one of several is, with only that one told; unknown if one is unknown; else false.
+fn any<S: Sink, T>(
+    items: impl Iterator<Item = T>,
+    sink: &mut S,
+    mut check: impl FnMut(&T, &mut Collect) -> Truth,
+    none: impl FnOnce() -> String,
+) -> Truth {
+    let mut unknown: Option<Collect> = None;
+    for item in items {
+        let mut collect = Collect::default();
+        match check(&item, &mut collect) {
+            Truth::True => {
+                collect.pour(sink);
+                return Truth::True;
+            }
+            Truth::Unknown => unknown = unknown.or(Some(collect)),
+            Truth::False => {}
+        }
+    }
+    match unknown {
+        Some(collect) => {
+            collect.pour(sink);
+            Truth::Unknown
+        }
+        None => {
+            sink.note(none, &Origin::Nowhere);
+            Truth::False
+        }
+    }
+}
+
+/// Facts kept back until it is clear that they decide. Texts are only made when they are poured out.
+#[derive(Default)]
+struct Collect(Vec<(String, Origin)>);
+
+impl Collect {
+    fn pour<S: Sink>(self, sink: &mut S) {
+        for (text, origin) in self.0 {
+            sink.note(|| text, &origin);
+        }
+    }
+}
+impl Sink for Collect {
+    fn note(&mut self, fact: impl FnOnce() -> String, origin: &Origin) {
+        self.0.push((fact(), origin.clone()));
+    }
+}
+
+fn unlimited<S: Sink>(limit: &Fact<Option<u64>>, what: &str, sink: &mut S) -> Truth {
+    fact_is(limit, sink, Option::is_none, |none| {
+        if none { format!("no limit of {what}") } else { format!("{what} are limited") }
+    })
+}
+
+// ---- seccomp ------------------------------------------------------------------------------------------------
+
+/// The container's filter as the kernel would load it, made once for all questions.
+pub struct Filter<'a> {
+    resolved: Option<Resolved<'a>>,
+}
+
+impl<'a> Filter<'a> {
+    pub fn of(c: &'a Confinement) -> Filter<'a> {
+        let bounding = c.capabilities.bounding.value;
+        let machine =
+            c.host.machine.get().and_then(|m| Architecture::from_machine(m)).unwrap_or(Architecture::X86_64);
+        let resolved = match (c.seccomp.get().and_then(Seccomp::profile), bounding) {
+            (Some(profile), Some(bounding)) => {
+                Some(profile.resolve(bounding, machine, c.host.kernel_version()))
+            }
+            _ => None,
+        };
+        Filter { resolved }
+    }
+
+    /// No filter in sight: for questions that are not about seccomp.
+    pub fn unasked() -> Filter<'a> {
+        Filter { resolved: None }
+    }
+
+    fn asks<S: Sink>(
+        &self,
+        c: &Confinement,
+        sink: &mut S,
+        profile: impl FnOnce(&Resolved<'_>) -> Truth,
+        measured: impl FnOnce(&BTreeMap<String, bool>) -> Option<bool>,
+        what: impl FnOnce() -> String,
+    ) -> Truth {
+        let truth = match c.seccomp.get() {
+            None | Some(Seccomp::Opaque) => Truth::Unknown,
+            Some(Seccomp::Disabled) => Truth::True,
+            Some(Seccomp::Measured(answers)) => measured(answers).into(),
+            Some(Seccomp::Builtin { .. } | Seccomp::Profile { .. }) => {
+                self.resolved.as_ref().map_or(Truth::Unknown, profile)
+            }
+        };
+        sink.note(
+            || {
+                let by = c.seccomp.get().map_or("seccomp".to_owned(), Seccomp::describe);
+                match truth {
+                    Truth::True => format!("{by} permits {}", what()),
+                    Truth::False => format!("{by} denies {}", what()),
+                    Truth::Unknown => format!("whether {by} permits {} is not known", what()),
+                }
+            },
+            &c.seccomp.origin,
+        );
+        truth
+    }
+}
+
+/// unshare(2), clone(2) or clone3(2) with CLONE_NEWUSER. clone3 takes its flags from memory, where no filter sees them.
+fn new_user_namespace(filter: &Resolved<'_>) -> Truth {
+    const CLONE_NEWUSER: u64 = 0x1000_0000;
+    let with = Arguments::ANY.with(0, Argument::bits(CLONE_NEWUSER, CLONE_NEWUSER));
+    filter
+        .permits("unshare", &with)
+        .or(filter.permits("clone", &with))
+        .or(filter.permits("clone3", &Arguments::ANY))
+}
+
+// ---- LSM ----------------------------------------------------------------------------------------------------
+
+fn lsm<S: Sink>(operation: LsmOperation, c: &Confinement, sink: &mut S) -> Truth {
+    apparmor(operation, c, sink).and(selinux(operation, c, sink))
+}
+
+/// What the default templates deny (moby profiles/apparmor/template.go and its descendants).
+fn template_permits(operation: LsmOperation, template: AppArmorTemplate, c: &Confinement) -> Truth {
+    use LsmOperation::*;
+    match (operation, template) {
+        (_, AppArmorTemplate::Custom) => Truth::Unknown,
+        // `deny mount`; `umount` is allowed.
+        (Mount, _) => Truth::False,
+        (Umount, _) => Truth::True,
+        // Mediated since Linux 6.7, and where it was backported; before that the rule does not see the call.
+        (MoveMount, _) => match c.host.kernel_version() {
+            Some(version) if version >= (6, 7) => Truth::False,
+            _ => Truth::Unknown,
+        },
+        // Only `peer=` the profile itself. Signals are received from unconfined, sent only to the own profile.
+        (Ptrace | Signal, _) => Truth::False,
+        // `file,` and `network,`: files of the host under other paths, sockets and devices are not denied.
+        (HostFiles | HostSocket | Device | Ipc, _) => Truth::True,
+        // `deny network alg` stands in moby's template alone, since the kernel flaw of 2026 (29.4.3).
+        (NetworkAlg, AppArmorTemplate::Docker) => Truth::from(!c.engine.as_ref().is_some_and(|e| {
+            e.version > (29, 4) || (e.version == (29, 4) && e.patch.is_none_or(|p| p >= 3))
+        })),
+        (NetworkAlg, _) => Truth::True,
+        // By path: the container's own /proc and /sys are covered, a host tree bound elsewhere is not.
+        (KernelInterface, _) => Truth::from(bound_elsewhere(c)),
+        (Unconfined, _) => Truth::False,
+    }
+}
+
+/// Whether the host's /proc or /sys is seen under a path that the profile's rules do not name.
+fn bound_elsewhere(c: &Confinement) -> bool {
+    c.mounts.iter().any(|m| {
+        let named =
+            |top: &str| m.target.strip_prefix(top).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+        m.host_path().is_some_and(|p| p.is_root() || p.is_at_or_below("/proc") || p.is_at_or_below("/sys"))
+            && !named("/proc")
+            && !named("/sys")
+    })
+}
+
+fn apparmor<S: Sink>(operation: LsmOperation, c: &Confinement, sink: &mut S) -> Truth {
+    let unknown_template = || {
+        // Not known to be there: what the engine's own profile would permit does not hang on it.
+        let template = c.engine.as_ref().map_or(AppArmorTemplate::Docker, |e| e.apparmor().1);
+        if template_permits(operation, template, c).is_true() { Truth::True } else { Truth::Unknown }
+    };
+    match c.apparmor.get() {
+        None => {
+            let truth = unknown_template();
+            if truth.is_unknown() {
+                sink.note(|| "whether AppArmor confines it is not known".into(), &c.apparmor.origin);
+            }
+            truth
+        }
+        Some(AppArmor::Absent) => {
+            sink.note(
+                || "AppArmor does not confine it: the host does not enforce it".into(),
+                &c.apparmor.origin,
+            );
+            Truth::True
+        }
+        Some(AppArmor::Unconfined) => {
+            sink.note(|| "AppArmor does not confine it: unconfined".into(), &c.apparmor.origin);
+            Truth::True
+        }
+        Some(AppArmor::Profile { name, enforcing: false, .. }) => {
+            sink.note(|| format!("AppArmor does not confine it: {name} only complains"), &c.apparmor.origin);
+            Truth::True
+        }
+        Some(AppArmor::Profile { name, enforcing: true, template }) => {
+            let truth = template_permits(operation, *template, c);
+            sink.note(
+                || match truth {
+                    Truth::True => format!("AppArmor's {name} does not deny it"),
+                    Truth::False => format!("AppArmor's {name} denies it"),
+                    Truth::Unknown => format!("whether AppArmor's {name} denies it is not known"),
+                },
+                &c.apparmor.origin,
+            );
+            truth
+        }
+    }
+}
+
+/// container-selinux's container.te: a container domain may use only objects labelled for containers.
+fn selinux<S: Sink>(operation: LsmOperation, c: &Confinement, sink: &mut S) -> Truth {
+    match c.selinux.get() {
+        // It may be there, and a container domain would deny every operation asked about here but crypto sockets.
+        None => {
+            if operation == LsmOperation::NetworkAlg {
+                return Truth::True;
+            }
+            sink.note(|| "whether SELinux confines it is not known".into(), &c.selinux.origin);
+            Truth::Unknown
+        }
+        Some(SeLinux::Absent | SeLinux::Permissive | SeLinux::Unconfined) => Truth::True,
+        Some(SeLinux::Custom { domain }) => {
+            sink.note(|| format!("what SELinux permits {domain} is not known"), &c.selinux.origin);
+            Truth::Unknown
+        }
+        Some(SeLinux::Confined { domain }) => {
+            let relabelled = c.mounts.iter().any(|m| m.relabelled && m.host_path().is_some());
+            let truth = match operation {
+                LsmOperation::NetworkAlg => Truth::True,
+                // A mount with :z or :Z is labelled for containers.
+                LsmOperation::HostFiles => Truth::from(relabelled),
+                _ => Truth::False,
+            };
+            sink.note(
+                || {
+                    if truth.is_true() {
+                        format!("SELinux does not deny it to {domain}")
+                    } else {
+                        format!("SELinux denies it to {domain}")
+                    }
+                },
+                &c.selinux.origin,
+            );
+            truth
+        }
+    }
+}
+
+// ---- mounts -------------------------------------------------------------------------------------------------
+
+/// Whether a mount shows an object of the class (for `write`: in a way that can be written).
+fn mounts<S: Sink>(class_name: &str, write: bool, c: &Confinement, sink: &mut S) -> Truth {
+    let Some(class) = objects::object_class(class_name) else { return Truth::Unknown };
+    any(
+        c.mounts.iter(),
+        sink,
+        |m, sink| {
+            let source = match m.source.get() {
+                None => {
+                    sink.note(|| format!("what is mounted at {} is not known", m.target), &m.source.origin);
+                    return Truth::Unknown;
+                }
+                Some(MountSource::Host(path)) => path,
+                Some(_) => return Truth::False,
+            };
+            let Some(object) = class.shown_by(source, m.recursive) else { return Truth::False };
+            let writable = if write { writable(m, source, object, sink) } else { Truth::True };
+            if !writable.is_false() {
+                let same = object == source.as_str();
+                sink.note(
+                    || match same {
+                        true => format!("{source} is mounted at {}: {}", m.target, class.says),
+                        false => {
+                            format!("{source} is mounted at {} and shows {object}: {}", m.target, class.says)
+                        }
+                    },
+                    &m.source.origin,
+                );
+            }
+            writable
+        },
+        || format!("no mount shows {}", class.says),
+    )
+}
+
+fn writable<S: Sink>(
+    m: &confinement::Mount,
+    source: &confinement::HostPath,
+    object: &str,
+    sink: &mut S,
+) -> Truth {
+    match m.read_only.value {
+        Some(false) => Truth::True,
+        None => Truth::Unknown,
+        Some(true) if ObjectClass::writable_below(m, source, object) => {
+            sink.note(
+                || format!("read-only holds for {source} alone, not for the mounts below it"),
+                &m.recursive_read_only.origin,
+            );
+            Truth::True
+        }
+        Some(true) => Truth::False,
+    }
+}
+
+fn writable_host_mount<S: Sink>(option: MountOption, c: &Confinement, sink: &mut S) -> Truth {
+    any(
+        c.mounts.iter(),
+        sink,
+        |m, sink| {
+            match m.source.get() {
+                None => return Truth::Unknown,
+                Some(MountSource::Host(_)) => {}
+                // A volume's files lie below the engine's own folder, which others than root cannot enter.
+                Some(_) => return Truth::False,
+            }
+            let blocked = match option {
+                MountOption::Any => false,
+                MountOption::Suid => m.nosuid,
+                MountOption::Dev => m.nodev,
+            };
+            if blocked {
+                return Truth::False;
+            }
+            let writable = !Truth::from(m.read_only.value);
+            if writable.is_true() {
+                sink.note(|| format!("files of the host can be written at {}", m.target), &m.source.origin);
+            }
+            writable
+        },
+        || "no file of the host can be written".into(),
+    )
+}
+
+/// /etc/hosts and its like, which Docker, Podman and the CRI engines bind from the host's file system.
+fn engine_files<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
+    if c.engine.is_some() && c.network.attached.value == Some(true) {
+        sink.note(
+            || "the engine binds /etc/hosts from the host's file system".into(),
+            &c.network.attached.origin,
+        );
+        return Truth::True;
+    }
+    Truth::False
+}
+
+fn kernel_interface<S: Sink>(name: &str, c: &Confinement, sink: &mut S) -> Truth {
+    let Some((_, path)) = KERNEL_INTERFACES.iter().find(|(n, _)| *n == name) else { return Truth::Unknown };
+    if let Some(measured) = c.measured_writable.get(*path) {
+        return fact(measured, sink, |w| {
+            format!("{path} is {}", if *w { "writable" } else { "not writable" })
+        });
+    }
+    // By a bind of the host's tree.
+    let bound = any(
+        c.mounts.iter(),
+        sink,
+        |m, sink| {
+            let source = match m.source.get() {
+                None => {
+                    sink.note(|| format!("what is mounted at {} is not known", m.target), &m.source.origin);
+                    return Truth::Unknown;
+                }
+                Some(MountSource::Host(source)) => source,
+                Some(_) => return Truth::False,
+            };
+            if !source.shows(path) {
+                return Truth::False;
+            }
+            let truth = writable(m, source, path, sink);
+            if truth.is_true() {
+                sink.note(
+                    || format!("{source} is mounted at {} and shows {path}, writable", m.target),
+                    &m.source.origin,
+                );
+            }
+            truth
+        },
+        || format!("no mount shows the host's {path}"),
+    );
+    if bound.is_true() {
+        return bound;
+    }
+    bound.or(own_interface(path, c, sink))
+}
+
+/// Whether the container's own /proc or /sys leaves the file writable.
+fn own_interface<S: Sink>(path: &str, c: &Confinement, sink: &mut S) -> Truth {
+    let covers = |list: &Fact<std::sync::Arc<[std::sync::Arc<str>]>>| {
+        list.is(|paths| paths.iter().any(|p| is_at_or_below(path, p)))
+    };
+    let top = if path.starts_with("/proc") {
+        "/proc"
+    } else if path.starts_with("/sys/fs/cgroup") {
+        "/sys/fs/cgroup"
+    } else {
+        "/sys"
+    };
+    let mount = c
+        .mounts
+        .iter()
+        .rev()
+        .find(|m| &*m.target == top && matches!(m.source.get(), Some(MountSource::Kernel(_))));
+    let mounted_writable = match mount {
+        Some(m) => !Truth::from(m.read_only.value),
+        None => Truth::False,
+    };
+    let open = mounted_writable.and(!covers(&c.readonly_paths)).and(!covers(&c.masked_paths));
+    match open {
+        Truth::True => {
+            sink.note(|| format!("{path} is not covered by a read-only path"), &c.readonly_paths.origin)
+        }
+        Truth::False => sink.note(|| format!("{path} is read-only or masked"), &c.readonly_paths.origin),
+        Truth::Unknown => {}
+    }
+    open
+}
+
+fn is_at_or_below(path: &str, ancestor: &str) -> bool {
+    path.strip_prefix(ancestor).is_some_and(|r| r.is_empty() || r.starts_with('/'))
+}
+
+/// Paths that engines mask, by the name techniques use.
+pub const MASKABLE: &[(&str, &str)] = &[
+    ("acpi", "/proc/acpi"),
+    ("asound", "/proc/asound"),
+    ("interrupts", "/proc/interrupts"),
+    ("kcore", "/proc/kcore"),
+    ("keys", "/proc/keys"),
+    ("latency-stats", "/proc/latency_stats"),
+    ("sched-debug", "/proc/sched_debug"),
+    ("scsi", "/proc/scsi"),
+    ("timer-list", "/proc/timer_list"),
+    ("timer-stats", "/proc/timer_stats"),
+    ("firmware", "/sys/firmware"),
+    ("powercap", "/sys/devices/virtual/powercap"),
+    ("thermal-throttle", "/sys/devices/system/cpu/cpu*/thermal_throttle"),
+];
+
+fn unmasked<S: Sink>(name: &str, c: &Confinement, sink: &mut S) -> Truth {
+    let Some((_, path)) = MASKABLE.iter().find(|(n, _)| *n == name) else { return Truth::Unknown };
+    let own = fact_is(
+        &c.masked_paths,
+        sink,
+        |paths| !paths.iter().any(|p| is_at_or_below(path, p)),
+        |visible| format!("{path} is {}", if visible { "not masked" } else { "masked" }),
+    );
+    if own.is_true() {
+        return own;
+    }
+    let bound = c.mounts.iter().any(|m| m.host_path().is_some_and(|source| source.shows(path)));
+    own.or(Truth::from(bound))
+}
+
+// ---- devices ------------------------------------------------------------------------------------------------
+
+fn device_node<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
+    let Some(class) = objects::device_class(class_name) else { return Truth::Unknown };
+    if c.devices.all_host_nodes.value == Some(true) {
+        sink.note(
+            || format!("every device node of the host is there, {} among them", class.says),
+            &c.devices.all_host_nodes.origin,
+        );
+        return Truth::True;
+    }
+    let given = any(
+        c.devices.nodes.iter(),
+        sink,
+        |node, sink| {
+            fact_is(
+                node,
+                sink,
+                |n| node_is(n, class),
+                |is| match node.get() {
+                    Some(n) if is => format!("{} is given: {}", n.host, class.says),
+                    _ => "another device".into(),
+                },
+            )
+        },
+        || format!("no node of {} is given", class.says),
+    );
+    if given.is_true() {
+        return given;
+    }
+    let bound = any(
+        c.mounts.iter(),
+        sink,
+        |m, sink| {
+            fact_is(
+                &m.source,
+                sink,
+                |s| match s {
+                    MountSource::Host(p) => {
+                        class.has_path(p.as_str())
+                            || (class.has_folder(p.as_str()) && (m.recursive || p.is_at_or_below("/dev")))
+                    }
+                    _ => false,
+                },
+                |_| format!("the nodes below {} are the host's", m.target),
+            )
+        },
+        || format!("no mount shows a node of {}", class.says),
+    );
+    let rest = Truth::from(c.devices.all_host_nodes.value);
+    given.or(bound).or(rest)
+}
+
+fn node_is(node: &confinement::DeviceNode, class: &DeviceClass) -> bool {
+    class.has_path(node.host.as_str())
+        || class.has_folder(node.host.as_str())
+        || match (node.kind, node.major, node.minor) {
+            (Some(kind), Some(major), Some(minor)) => class.has_number(kind, major, minor),
+            _ => false,
+        }
+}
+
+/// The last rule that speaks of the class decides; one that speaks of some of it opens what it allows.
+fn device_cgroup<S: Sink>(class_name: &str, write: bool, c: &Confinement, sink: &mut S) -> Truth {
+    let Some(class) = objects::device_class(class_name) else { return Truth::Unknown };
+    let Some(rules) = c.devices.rules.get() else {
+        sink.note(|| "the rules of the device cgroup are not known".into(), &c.devices.rules.origin);
+        return Truth::Unknown;
+    };
+    let mut permitted = false;
+    let mut by = None;
+    for (i, rule) in rules.iter().enumerate() {
+        let access = if write { rule.access.write } else { rule.access.read };
+        if !access {
+            continue;
+        }
+        match class.covered_by(rule) {
+            Coverage::All => {
+                permitted = rule.allow;
+                by = Some(i);
+            }
+            Coverage::Some if rule.allow => {
+                permitted = true;
+                by = Some(i);
+            }
+            Coverage::Some | Coverage::None => {}
+        }
+    }
+    let origin = by
+        .and_then(|i| rules.get(i))
+        .and_then(|rule| c.devices.asked.iter().find(|a| a.get() == Some(rule)))
+        .map_or(&c.devices.rules.origin, |a| &a.origin);
+    sink.note(
+        || {
+            let access = if write { "writing" } else { "reading" };
+            let verb = if permitted { "permits" } else { "denies" };
+            format!("the device cgroup {verb} {access} {}", class.says)
+        },
+        origin,
+    );
+    Truth::from(permitted)
+}
+
+fn in_group<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
+    let Some(class) = objects::object_class(class_name) else { return Truth::Unknown };
+    let Some(group) = class.group.as_deref() else { return Truth::False };
+    if let Some(name) = c.identity.group_names.iter().find(|n| &***n == group) {
+        sink.note(|| format!("is in group {name}"), &c.identity.groups.origin);
+        return Truth::True;
+    }
+    let member = c.identity.groups.get().map(|g| g.iter().any(|id| *id != 0));
+    match member {
+        // A number may be the group's on that host; only the host knows.
+        Some(true) => {
+            sink.note(
+                || format!("whether a supplementary group is the host's group {group} is not known"),
+                &c.identity.groups.origin,
+            );
+            Truth::Unknown
+        }
+        Some(false) => {
+            sink.note(|| format!("is not in group {group}"), &c.identity.groups.origin);
+            Truth::False
+        }
+        None => Truth::Unknown,
+    }
+}
+
+/// user.max_user_namespaces, Debian's kernel.unprivileged_userns_clone and Ubuntu's AppArmor restriction. A setting
+/// that a kernel does not have restricts nothing.
+fn user_namespaces_enabled<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
+    let mut truth = Truth::True;
+    for (key, restricts) in [
+        ("user.max_user_namespaces", 0),
+        ("kernel.unprivileged_userns_clone", 0),
+        ("kernel.apparmor_restrict_unprivileged_userns", 1),
+    ] {
+        let setting = c.host.sysctl(key);
+        if setting.is(|v| *v == restricts).is_true() {
+            sink.note(|| format!("{key} is {restricts}"), &setting.origin);
+            truth = Truth::False;
+        }
+    }
+    truth
+}
+
+// ---- host, network, APIs ------------------------------------------------------------------------------------
+
+fn listener<S: Sink>(daemon: &str, local_only: bool, c: &Confinement, sink: &mut S) -> Truth {
+    fact_is(
+        &c.host.listeners,
+        sink,
+        |list| {
+            list.iter()
+                .any(|l| &*l.daemon == daemon && l.local_only == local_only && l.authenticated != Some(true))
+        },
+        |there| {
+            format!("{daemon} {} without asking who calls", if there { "listens" } else { "does not listen" })
+        },
+    )
+}
+
+fn engine_tcp<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
+    let configured = match &c.engine {
+        None => Truth::Unknown,
+        Some(engine) => any(
+            engine.settings.tcp.iter(),
+            sink,
+            |api, sink| {
+                fact_is(
+                    api,
+                    sink,
+                    |a| !a.verifies_clients,
+                    |_| match api.get() {
+                        Some(a) => format!(
+                            "the engine's API listens on {} and asks nobody for a certificate",
+                            a.address
+                        ),
+                        None => "the engine's API listens on TCP".into(),
+                    },
+                )
+            },
+            || "the engine's API is not on TCP without client certificates".into(),
+        ),
+    };
+    configured
+}
+
+fn grants<S: Sink>(verb: &str, resource: &str, c: &Confinement, sink: &mut S) -> Truth {
+    let Some(account) = &c.service_account else { return Truth::False };
+    let Some(grants) = account.grants.get() else { return Truth::Unknown };
+    any(
+        grants.iter(),
+        sink,
+        |grant, sink| {
+            fact_is(
+                grant,
+                sink,
+                |g| g.allows(verb, resource),
+                |_| {
+                    let scope = match grant.get().and_then(|g| g.namespace.as_deref()) {
+                        Some(namespace) => format!("in namespace {namespace}"),
+                        None => "in every namespace".to_owned(),
+                    };
+                    format!("service account {} may {verb} {resource} {scope}", account.name)
+                },
+            )
+        },
+        || format!("service account {} may not {verb} {resource}", account.name),
+    )
+}
+
+/// Sysctls that are not of a namespace of the container's own: those of the network, IPC and UTS namespaces while
+/// it shares the host's, and any other key, which runtimes refuse but old ones let through (CVE-2022-0811).
+fn sets_host_sysctl<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
+    any(
+        c.sysctls.iter(),
+        sink,
+        |(key, value), sink| {
+            let host = |kind| c.namespaces.get(kind).is(|n| *n == Namespace::Host);
+            let truth = if key.starts_with("net.") {
+                host(NamespaceKind::Net)
+            } else if key.starts_with("kernel.msg")
+                || key.starts_with("kernel.shm")
+                || &**key == "kernel.sem"
+                || key.starts_with("fs.mqueue.")
+            {
+                host(NamespaceKind::Ipc)
+            } else if &**key == "kernel.hostname" || &**key == "kernel.domainname" {
+                host(NamespaceKind::Uts)
+            } else {
+                Truth::True
+            };
+            if truth.is_true() {
+                sink.note(|| format!("sysctl {key} is set for the whole host"), &value.origin);
+            }
+            truth
+        },
+        || "no sysctl of the host is set".into(),
+    )
+}
