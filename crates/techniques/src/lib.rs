@@ -6,6 +6,9 @@
 pub mod barrier;
 pub mod condition;
 pub mod flaw;
+pub mod judge;
 pub mod objects;
+pub mod remedy;
+pub mod severity;
 pub mod solver;
 pub mod technique;

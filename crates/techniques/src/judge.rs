@@ -1,0 +1,905 @@
+//! The judgement: a world of subjects goes in, verdicts with paths, evidence and remedies come out.
+//!
+//! Each distinct confinement is solved once. Then paths are chained across subjects: what one technique gains in
+//! another container is a step on the way, and the way is followed to a fixpoint.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+
+use confinement::seccomp::Builtin;
+use confinement::{
+    CapabilitySet, Confinement, EngineKind, MountSource, Namespace, NamespaceKind, Origin, Seccomp, Subject,
+    SubjectKind, Truth, World,
+};
+use serde::Serialize;
+
+use crate::barrier::Barriers;
+use crate::condition::{Condition, Filter};
+use crate::remedy::{Advice, Form, Remedy, candidates};
+use crate::severity::Severity;
+use crate::solver::{Depth, Outcome, Solution, Vector, evaluate, evaluate_seccomp, solve, term_conditions};
+use crate::technique::{Catalogue, ConditionId, Gain, Relation, Technique};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// A path is a finding when fewer walls than this stand. 1: only what is open now.
+    pub depth: u8,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { depth: 1 }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Held,
+    Undetermined,
+    Open,
+}
+
+impl Verdict {
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Held => "held",
+            Verdict::Undetermined => "undetermined",
+            Verdict::Open => "open",
+        }
+    }
+}
+
+/// A fact that bears on a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    pub condition: ConditionId,
+    pub value: Truth,
+    pub fact: String,
+    pub origin: Origin,
+}
+
+/// One technique of a path, and whose container it starts in.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    pub technique: &'static Technique,
+    /// Index in the world's subjects.
+    pub subject: usize,
+}
+
+/// A path or a weakness of one subject.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub steps: Vec<Step>,
+    pub gain: Gain,
+    pub severity: Severity,
+    pub depth: Depth,
+    /// What still stands in the way, by the smallest cut set.
+    pub barriers: Barriers,
+    pub evidence: Vec<Evidence>,
+    /// Single settings that break the path.
+    pub remedies: Vec<Advice>,
+    /// Other subjects that are reached on the way.
+    pub reaches: Vec<usize>,
+    /// Stable under edits that move the place: techniques and subject, no lines and no prose.
+    pub fingerprint: String,
+}
+
+impl Finding {
+    /// The technique that names the finding: the last step's.
+    pub fn technique(&self) -> &'static Technique {
+        // A finding is made with at least one step.
+        self.steps.last().map(|s| s.technique).expect("a finding has a step")
+    }
+    pub fn is_complete(&self) -> bool {
+        self.depth.max == 0
+    }
+}
+
+/// A remedy for a held subject, and the depth it brings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hint {
+    #[serde(flatten)]
+    pub advice: Advice,
+    pub depth: Depth,
+}
+
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Index in the world's subjects.
+    pub subject: usize,
+    pub verdict: Verdict,
+    pub depth: Depth,
+    /// The smallest cut sets over every technique that reaches the host.
+    pub cuts: Vec<Barriers>,
+    pub paths: Vec<Finding>,
+    pub lateral: Vec<Finding>,
+    pub weaknesses: Vec<Finding>,
+    /// For an undetermined subject: what is not known, and would decide.
+    pub undecided: Vec<Evidence>,
+    /// The cheapest remedies that each add a wall, for a held subject.
+    pub hints: Vec<Hint>,
+}
+
+/// Techniques that were not judged because nothing says whether their premise holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotJudged {
+    pub technique: &'static str,
+    pub subjects: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    pub subjects: Vec<Judged>,
+    pub not_judged: Vec<NotJudged>,
+    /// What was taken for granted, each once, with the number of subjects it was for.
+    pub assumptions: Vec<(String, usize)>,
+}
+
+/// A confinement solved: shared by all subjects that are confined alike.
+#[derive(Debug)]
+struct Solved {
+    vector: Vector,
+    solution: Arc<Solution>,
+    /// Over techniques that reach the host from this container alone.
+    depth: Depth,
+    cuts: Vec<Barriers>,
+}
+
+/// What the answers about seccomp hang on.
+#[derive(PartialEq, Eq, Hash)]
+struct SeccompKey {
+    builtin: Option<Builtin>,
+    /// The address of a profile from a file, which the confinement keeps alive as long as this key.
+    profile: usize,
+    state: u8,
+    bounding: Option<CapabilitySet>,
+    machine: Option<Arc<str>>,
+    kernel: Option<(u32, u32)>,
+}
+
+/// Solves confinements, each distinct one once.
+pub struct Solver {
+    catalogue: &'static Catalogue,
+    solved: HashMap<Arc<Confinement>, Arc<Solved>>,
+    solutions: HashMap<Vector, Arc<Solution>>,
+    seccomp: HashMap<SeccompKey, Vec<(ConditionId, Truth)>>,
+    hints: HashMap<(Vector, Option<EngineKind>, Form), Vec<Hint>>,
+}
+
+impl Solver {
+    pub fn new(catalogue: &'static Catalogue) -> Solver {
+        Solver {
+            catalogue,
+            solved: HashMap::new(),
+            solutions: HashMap::new(),
+            seccomp: HashMap::new(),
+            hints: HashMap::new(),
+        }
+    }
+
+    /// The truth of every condition for a confinement.
+    pub fn vector(&mut self, c: &Confinement) -> Vector {
+        let mut vector = evaluate(self.catalogue, c);
+        let kept_apart = match c.seccomp.get() {
+            // What was measured differs from container to container.
+            Some(Seccomp::Measured(_)) => None,
+            other => Some(SeccompKey {
+                builtin: match other {
+                    Some(Seccomp::Builtin(b)) => Some(*b),
+                    _ => None,
+                },
+                profile: match other {
+                    Some(Seccomp::Profile { profile, .. }) => Arc::as_ptr(profile) as usize,
+                    _ => 0,
+                },
+                state: match other {
+                    None => 0,
+                    Some(Seccomp::Disabled) => 1,
+                    Some(Seccomp::Opaque) => 2,
+                    Some(_) => 3,
+                },
+                bounding: c.capabilities.bounding.value,
+                machine: c.host.machine.value.clone(),
+                kernel: c.host.kernel_version(),
+            }),
+        };
+        let catalogue = self.catalogue;
+        match kept_apart {
+            // An address may be used again once its profile is gone, so only profiles that live as long as the program are kept.
+            Some(key) if key.profile == 0 => {
+                for (id, truth) in self.seccomp.entry(key).or_insert_with(|| evaluate_seccomp(catalogue, c)) {
+                    vector.set(*id, *truth);
+                }
+            }
+            _ => {
+                for (id, truth) in evaluate_seccomp(catalogue, c) {
+                    vector.set(id, truth);
+                }
+            }
+        }
+        vector
+    }
+
+    fn solution(&mut self, vector: Vector) -> Arc<Solution> {
+        let catalogue = self.catalogue;
+        self.solutions.entry(vector).or_insert_with(|| Arc::new(solve(catalogue, &vector))).clone()
+    }
+
+    fn solve(&mut self, c: &Arc<Confinement>) -> Arc<Solved> {
+        if let Some(solved) = self.solved.get(c) {
+            return solved.clone();
+        }
+        let solved = Arc::new(self.solve_afresh(c));
+        self.solved.insert(c.clone(), solved.clone());
+        solved
+    }
+
+    fn solve_afresh(&mut self, c: &Confinement) -> Solved {
+        let vector = self.vector(c);
+        let solution = self.solution(vector);
+        let (depth, cuts) = host_depth(self.catalogue, &solution);
+        Solved { vector, solution, depth, cuts }
+    }
+
+    /// The depth of a confinement by itself, without other subjects.
+    pub fn depth(&mut self, c: &Confinement) -> Depth {
+        self.solve_afresh(c).depth
+    }
+
+    /// Single remedies that break one technique for a container: after each, the technique is no longer below `depth`.
+    fn remedies(
+        &mut self,
+        c: &Confinement,
+        outcome: &Outcome,
+        vector: &Vector,
+        depth: u8,
+        form: Form,
+    ) -> Vec<Advice> {
+        let mut tried: Vec<Remedy> = Vec::new();
+        for (_, condition, truth) in term_conditions(self.catalogue, outcome, vector) {
+            if !truth.is_false() {
+                for remedy in candidates(condition, c) {
+                    if !tried.contains(&remedy) {
+                        tried.push(remedy);
+                    }
+                }
+            }
+        }
+        let mut advice: Vec<Advice> = tried
+            .into_iter()
+            .filter(|remedy| {
+                let changed = remedy.apply(c);
+                let after = self.vector(&changed);
+                let solution = self.solution(after);
+                let now = solution.outcomes.iter().find(|o| o.technique == outcome.technique);
+                now.is_none_or(|o| o.depth.min >= depth)
+            })
+            .map(|remedy| remedy.advice(c, form))
+            .collect();
+        advice.sort_by(|a, b| (a.cost, &a.id, &a.summary).cmp(&(b.cost, &b.id, &b.summary)));
+        advice
+    }
+
+    /// The cheapest remedies that raise the depth of a held container, each by itself.
+    fn hints(&mut self, c: &Confinement, solved: &Solved, form: Form) -> Vec<Hint> {
+        let key = (solved.vector, c.engine.as_ref().map(|e| e.kind), form);
+        if let Some(hints) = self.hints.get(&key) {
+            return hints.clone();
+        }
+        let catalogue = self.catalogue;
+        let mut tried: Vec<Remedy> = Vec::new();
+        for outcome in solved
+            .solution
+            .outcomes
+            .iter()
+            .filter(|o| o.depth.min == solved.depth.min && is_host(catalogue, o.technique))
+        {
+            for (_, condition, truth) in term_conditions(catalogue, outcome, &solved.vector) {
+                if truth.is_true() {
+                    for remedy in candidates(condition, c) {
+                        if !tried.contains(&remedy) {
+                            tried.push(remedy);
+                        }
+                    }
+                }
+            }
+        }
+        let mut hints: Vec<Hint> = Vec::new();
+        for remedy in tried {
+            let changed = remedy.apply(c);
+            let vector = self.vector(&changed);
+            let solution = self.solution(vector);
+            let (depth, _) = host_depth(catalogue, &solution);
+            if depth.min > solved.depth.min {
+                hints.push(Hint { advice: remedy.advice(c, form), depth });
+            }
+        }
+        hints.sort_by(|a, b| (a.advice.cost, &a.advice.summary).cmp(&(b.advice.cost, &b.advice.summary)));
+        hints.truncate(3);
+        self.hints.insert(key, hints.clone());
+        hints
+    }
+}
+
+fn is_host(catalogue: &Catalogue, technique: u16) -> bool {
+    catalogue.techniques.get(technique as usize).is_some_and(|t| t.gain.is_host())
+}
+
+/// Depth and smallest cut sets over the techniques that reach the host.
+fn host_depth(catalogue: &Catalogue, solution: &Solution) -> (Depth, Vec<Barriers>) {
+    let mut depth = Depth::NONE;
+    for outcome in solution.outcomes.iter().filter(|o| is_host(catalogue, o.technique)) {
+        depth = depth.least(outcome.depth);
+    }
+    let mut cuts: Vec<Barriers> = Vec::new();
+    for outcome in solution.outcomes.iter().filter(|o| is_host(catalogue, o.technique)) {
+        for cut in &outcome.cuts {
+            if cut.len() == u32::from(depth.min) && !cuts.contains(cut) {
+                cuts.push(*cut);
+            }
+        }
+    }
+    cuts.sort_by_key(|c| c.0);
+    (depth, cuts)
+}
+
+/// The conditions of an outcome that hold or may hold, with the facts that say so.
+fn evidence(catalogue: &Catalogue, c: &Confinement, outcome: &Outcome, vector: &Vector) -> Vec<Evidence> {
+    let filter = Filter::of(c);
+    let mut list = Vec::new();
+    for (id, condition, truth) in term_conditions(catalogue, outcome, vector) {
+        let mut facts: Vec<(String, Origin)> = Vec::new();
+        condition.check(c, &filter, &mut facts);
+        if facts.is_empty() {
+            facts.push((format!("{condition} is not known"), Origin::Nowhere));
+        }
+        list.extend(facts.into_iter().map(|(fact, origin)| Evidence {
+            condition: id,
+            value: truth,
+            fact,
+            origin,
+        }));
+    }
+    list
+}
+
+/// How the subject is written, from the kind of source it came from.
+pub fn form(subject: &Subject) -> Form {
+    match subject.confinement.engine.as_ref().map(|e| e.kind) {
+        Some(EngineKind::Docker) if subject.id.contains("#service/") => Form::Compose,
+        Some(EngineKind::Docker) if subject.kind == SubjectKind::Container => Form::Run,
+        Some(EngineKind::Podman) => Form::Podman,
+        Some(EngineKind::Containerd | EngineKind::Crio) if subject.kind == SubjectKind::Workload => {
+            Form::Kubernetes
+        }
+        _ => Form::Other,
+    }
+}
+
+/// Judges every subject of a world.
+pub fn judge(world: &World, options: Options) -> Judgement {
+    let catalogue = Catalogue::get();
+    let mut solver = Solver::new(catalogue);
+    let solved: Vec<Arc<Solved>> = world.subjects.iter().map(|s| solver.solve(&s.confinement)).collect();
+    let reach = Reach::find(catalogue, world, &solved);
+    let mut not_judged: HashMap<u16, usize> = HashMap::new();
+    let mut subjects = Vec::with_capacity(world.subjects.len());
+    for (i, subject) in world.subjects.iter().enumerate() {
+        for technique in &solved[i].solution.not_judged {
+            *not_judged.entry(*technique).or_default() += 1;
+        }
+        subjects.push(judge_one(&mut solver, world, subject, i, &solved, &reach, options));
+    }
+    let mut not_judged: Vec<NotJudged> = not_judged
+        .into_iter()
+        .filter_map(|(t, n)| {
+            Some(NotJudged { technique: catalogue.techniques.get(t as usize)?.id, subjects: n })
+        })
+        .collect();
+    not_judged.sort_by_key(|n| n.technique);
+    Judgement { subjects, not_judged, assumptions: assumptions(world) }
+}
+
+fn judge_one(
+    solver: &mut Solver,
+    world: &World,
+    subject: &Subject,
+    i: usize,
+    all: &[Arc<Solved>],
+    reach: &Reach,
+    options: Options,
+) -> Judged {
+    let catalogue = solver.catalogue;
+    let c = &*subject.confinement;
+    let solved = &all[i];
+    let form = form(subject);
+    let (mut paths, mut lateral, mut weaknesses) = (Vec::new(), Vec::new(), Vec::new());
+    for outcome in &solved.solution.outcomes {
+        let Some(technique) = catalogue.techniques.get(outcome.technique as usize) else { continue };
+        let severity = Severity::of(technique.gain, outcome.depth.min);
+        let counts = if technique.gain.is_host() || technique.gain.is_lateral() {
+            outcome.depth.min < options.depth
+        } else {
+            outcome.depth.max == 0
+        };
+        if !counts {
+            continue;
+        }
+        let others = match technique.relation {
+            Some(relation) => {
+                let others = reach.others(i, relation, world, all);
+                if others.is_empty() {
+                    continue;
+                }
+                others
+            }
+            None => Vec::new(),
+        };
+        let remedies = if technique.gain.is_host() || technique.gain.is_lateral() {
+            solver.remedies(c, outcome, &solved.vector, options.depth, form)
+        } else {
+            weakness_remedies(catalogue, c, outcome, &solved.vector, form)
+        };
+        let finding = Finding {
+            steps: vec![Step { technique, subject: i }],
+            gain: technique.gain,
+            severity,
+            depth: outcome.depth,
+            barriers: outcome.cuts.first().copied().unwrap_or_default(),
+            evidence: evidence(catalogue, c, outcome, &solved.vector),
+            remedies,
+            fingerprint: fingerprint(&[technique.id], subject),
+            reaches: others,
+        };
+        if technique.gain.is_host() {
+            paths.push(finding);
+        } else if technique.gain.is_lateral() {
+            lateral.push(finding);
+        } else {
+            weaknesses.push(finding);
+        }
+    }
+    let mut depth = solved.depth;
+    if let Some(chain) = reach.chain(i, depth) {
+        if chain.depth.min < options.depth {
+            paths.extend(chained(solver, world, &chain, i, all, options, form));
+        }
+        depth = depth.least(chain.depth);
+    }
+    // Worst first: complete before possible, then by severity, then by what the path yields.
+    let order = |f: &Finding| (f.depth.max > 0, Reverse(f.severity), f.gain, f.depth.min, f.technique().id);
+    paths.sort_by(|a, b| order(a).cmp(&order(b)));
+    lateral.sort_by(|a, b| order(a).cmp(&order(b)));
+    weaknesses.sort_by(|a, b| order(a).cmp(&order(b)));
+    let verdict = match depth {
+        Depth { max: 0, .. } => Verdict::Open,
+        Depth { min: 0, .. } => Verdict::Undetermined,
+        _ => Verdict::Held,
+    };
+    let undecided = if verdict == Verdict::Undetermined { undecided(&paths) } else { Vec::new() };
+    let hints = if verdict == Verdict::Held { solver.hints(c, solved, form) } else { Vec::new() };
+    Judged {
+        subject: i,
+        verdict,
+        depth,
+        cuts: solved.cuts.clone(),
+        paths,
+        lateral,
+        weaknesses,
+        undecided,
+        hints,
+    }
+}
+
+/// For a weakness a remedy counts when it makes one of its conditions false; nothing deeper hangs on it.
+fn weakness_remedies(
+    catalogue: &Catalogue,
+    c: &Confinement,
+    outcome: &Outcome,
+    vector: &Vector,
+    form: Form,
+) -> Vec<Advice> {
+    let mut advice: Vec<Advice> = Vec::new();
+    for (_, condition, truth) in term_conditions(catalogue, outcome, vector) {
+        if !truth.is_true() {
+            continue;
+        }
+        for remedy in candidates(condition, c) {
+            let changed = remedy.apply(c);
+            if condition.check(&changed, &Filter::of(&changed), &mut ()).is_false() {
+                let next = remedy.advice(c, form);
+                if !advice.contains(&next) {
+                    advice.push(next);
+                }
+            }
+        }
+    }
+    advice.sort_by(|a, b| (a.cost, &a.summary).cmp(&(b.cost, &b.summary)));
+    advice
+}
+
+/// The unknown facts of the paths that may be open, each once.
+fn undecided(paths: &[Finding]) -> Vec<Evidence> {
+    let mut seen = HashSet::new();
+    paths
+        .iter()
+        .filter(|p| p.depth.min == 0)
+        .flat_map(|p| &p.evidence)
+        .filter(|e| e.value.is_unknown() && seen.insert((e.condition, e.fact.clone())))
+        .cloned()
+        .collect()
+}
+
+/// A path through other subjects, with the evidence of every step.
+fn chained(
+    solver: &mut Solver,
+    world: &World,
+    chain: &Chain,
+    i: usize,
+    all: &[Arc<Solved>],
+    options: Options,
+    form: Form,
+) -> Option<Finding> {
+    let catalogue = solver.catalogue;
+    let mut steps = Vec::new();
+    let mut facts = Vec::new();
+    let mut barriers = Barriers::NONE;
+    let mut remedies = Vec::new();
+    for (hop, (subject, technique)) in chain.hops.iter().enumerate() {
+        let c = &*world.subjects.get(*subject)?.confinement;
+        let solved = all.get(*subject)?;
+        let outcome = match technique {
+            Some(number) => solved.solution.outcomes.iter().find(|o| o.technique == *number),
+            None => nearest(catalogue, &solved.solution),
+        }?;
+        let technique = catalogue.techniques.get(outcome.technique as usize)?;
+        if hop == 0 {
+            remedies = solver.remedies(c, outcome, &solved.vector, options.depth, form);
+            if technique.relation == Some(Relation::WritesVolumeOf) {
+                let shared = chain.volume.as_ref();
+                let of =
+                    |m: &&confinement::Mount| shared.is_some_and(|v| volume_name(m).as_deref() == Some(&**v));
+                for m in c.mounts.iter().filter(of) {
+                    remedies.push(Remedy::ReadOnlyMount(m.target.clone()).advice(c, form));
+                    facts.push(Evidence {
+                        condition: 0,
+                        value: Truth::True,
+                        fact: format!(
+                            "{} is mounted writable at {}, and in the next container too",
+                            volume_name(m).unwrap_or_default(),
+                            m.target
+                        ),
+                        origin: m.origin().clone(),
+                    });
+                }
+            }
+        }
+        steps.push(Step { technique, subject: *subject });
+        barriers = Barriers(barriers.0 | outcome.cuts.first().copied().unwrap_or_default().0);
+        facts.extend(evidence(catalogue, c, outcome, &solved.vector));
+    }
+    let gain = steps.last()?.technique.gain;
+    let ids: Vec<&str> = steps.iter().map(|s| s.technique.id).collect();
+    Some(Finding {
+        gain,
+        severity: Severity::of(gain, chain.depth.min),
+        depth: chain.depth,
+        barriers,
+        evidence: facts,
+        remedies,
+        reaches: chain.hops.iter().skip(1).map(|(s, _)| *s).collect(),
+        fingerprint: fingerprint(&ids, world.subjects.get(i)?),
+        steps,
+    })
+}
+
+/// FNV-1a over technique identifiers and the subject's identifier, which holds no line.
+fn fingerprint(techniques: &[&str], subject: &Subject) -> String {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    let parts = techniques.iter().copied().chain([&*subject.id]);
+    for byte in parts.flat_map(|p| p.bytes().chain([0])) {
+        hash ^= u128::from(byte);
+        hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    format!("{hash:032x}")
+}
+
+/// What was taken for granted anywhere in the world, with how many subjects it touches.
+fn assumptions(world: &World) -> Vec<(String, usize)> {
+    let mut counts: HashMap<Arc<str>, usize> = HashMap::new();
+    for subject in &world.subjects {
+        let c = &*subject.confinement;
+        let mut here: HashSet<Arc<str>> = HashSet::new();
+        if let Some(engine) = &c.engine {
+            here.insert(engine.label.clone());
+        }
+        for origin in [&c.identity.root.origin, &c.identity.setuid_programs.origin] {
+            if let Origin::Assumption { why } = origin {
+                here.insert(why.clone());
+            }
+        }
+        if c.host.kernel_release.value.is_none() {
+            here.insert("kernel settings are taken at the kernel's defaults".into());
+        }
+        for text in here {
+            *counts.entry(text).or_default() += 1;
+        }
+    }
+    let mut list: Vec<(String, usize)> = counts.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+    list.sort();
+    list
+}
+
+// ---- across subjects ----------------------------------------------------------------------------------------
+
+/// Where subjects meet: a volume, a namespace, a host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Meeting {
+    Volume(Arc<str>, Arc<str>),
+    Namespace(NamespaceKind, Arc<str>, Arc<str>),
+    /// Everything of one realm.
+    Realm(Arc<str>),
+    /// Every pod of a namespace, or of the cluster.
+    Exec(Arc<str>, Option<Arc<str>>),
+}
+
+/// A way from one subject to the host through others.
+#[derive(Clone, Debug)]
+struct Chain {
+    depth: Depth,
+    /// Subject and technique, in order; `None` for the last, which is the one nearest to the host.
+    hops: Vec<(usize, Option<u16>)>,
+    /// The volume of the first hop, where it goes by one.
+    volume: Option<Arc<str>>,
+}
+
+/// Who reaches whom, and at what depth the host is reached through them.
+struct Reach {
+    /// Meeting → subjects that are reached there.
+    members: HashMap<Meeting, Vec<usize>>,
+    /// Subject → ways into meetings: technique, its depth, the meeting.
+    ways: Vec<Vec<(u16, Depth, Meeting)>>,
+    /// Least depth to the host, and the step that leads there, reckoning unknowns as open and as walls.
+    by_min: Vec<Best>,
+    by_max: Vec<Best>,
+}
+
+#[derive(Clone, Debug)]
+struct Best {
+    depth: u8,
+    /// `None`: by a technique of its own.
+    via: Option<(u16, Meeting, usize)>,
+}
+
+fn volume_name(m: &confinement::Mount) -> Option<Arc<str>> {
+    match m.source.get()? {
+        MountSource::Volume(name) => Some(name.clone()),
+        MountSource::Host(path) if !path.is_root() => Some(path.as_str().into()),
+        _ => None,
+    }
+}
+
+impl Reach {
+    fn find(catalogue: &'static Catalogue, world: &World, solved: &[Arc<Solved>]) -> Reach {
+        let relations: Vec<(u16, Relation)> =
+            (0..).zip(&catalogue.techniques).filter_map(|(i, t)| t.relation.map(|r| (i, r))).collect();
+        let mut reach = Reach {
+            members: HashMap::new(),
+            ways: vec![Vec::new(); world.subjects.len()],
+            by_min: Vec::new(),
+            by_max: Vec::new(),
+        };
+        if world.subjects.len() > 1 {
+            for (i, subject) in world.subjects.iter().enumerate() {
+                reach.join(i, subject);
+            }
+            for (i, subject) in world.subjects.iter().enumerate() {
+                for (technique, relation) in &relations {
+                    let outcome = solved[i].solution.outcomes.iter().find(|o| o.technique == *technique);
+                    let Some(outcome) = outcome else { continue };
+                    for meeting in reach.meetings(subject, *relation) {
+                        reach.ways[i].push((*technique, outcome.depth, meeting));
+                    }
+                }
+            }
+        }
+        reach.by_min = reach.shortest(solved, |d| d.min);
+        reach.by_max = reach.shortest(solved, |d| d.max);
+        reach
+    }
+
+    /// Enters a subject where others may reach it.
+    fn join(&mut self, i: usize, subject: &Subject) {
+        if !matches!(subject.kind, SubjectKind::Container | SubjectKind::Workload) {
+            return;
+        }
+        let mut enter = |meeting: Meeting| self.members.entry(meeting).or_default().push(i);
+        let realm = &subject.realm;
+        let mut seen: HashSet<Arc<str>> = HashSet::new();
+        for mount in &subject.confinement.mounts {
+            let Some(name) = volume_name(mount) else { continue };
+            let is_host = mount.host_path().is_some();
+            if seen.insert(name.clone()) {
+                enter(Meeting::Volume(realm.clone(), name.clone()));
+            }
+            // Whoever writes a folder above reaches this one too.
+            let mut path = &*name;
+            while let Some((above, _)) =
+                path.rsplit_once('/').filter(|(above, _)| is_host && !above.is_empty())
+            {
+                if seen.insert(above.into()) {
+                    enter(Meeting::Volume(realm.clone(), above.into()));
+                }
+                path = above;
+            }
+        }
+        for kind in [NamespaceKind::Pid, NamespaceKind::Net, NamespaceKind::Ipc] {
+            let holder = match subject.confinement.namespaces.get(kind).get() {
+                Some(Namespace::Container(id)) => id.clone(),
+                _ => subject.id.clone(),
+            };
+            enter(Meeting::Namespace(kind, realm.clone(), holder));
+        }
+        enter(Meeting::Realm(realm.clone()));
+        if subject.kind == SubjectKind::Workload {
+            enter(Meeting::Exec(realm.clone(), None));
+            enter(Meeting::Exec(realm.clone(), subject.namespace.clone()));
+        }
+    }
+
+    /// The meetings that a relation leads a subject to, if anyone else is there.
+    fn meetings(&self, subject: &Subject, relation: Relation) -> Vec<Meeting> {
+        let realm = &subject.realm;
+        let namespace = |kind| match subject.confinement.namespaces.get(kind).get() {
+            Some(Namespace::Host) => vec![Meeting::Realm(realm.clone())],
+            Some(Namespace::Container(id)) => vec![Meeting::Namespace(kind, realm.clone(), id.clone())],
+            _ => vec![Meeting::Namespace(kind, realm.clone(), subject.id.clone())],
+        };
+        let meetings = match relation {
+            Relation::WritesVolumeOf => subject
+                .confinement
+                .mounts
+                .iter()
+                .filter(|m| m.read_only.value == Some(false))
+                .filter_map(volume_name)
+                .map(|name| Meeting::Volume(realm.clone(), name))
+                .collect(),
+            Relation::SharesPidNamespaceWith => namespace(NamespaceKind::Pid),
+            Relation::SharesIpcNamespaceWith => namespace(NamespaceKind::Ipc),
+            Relation::SharesNetworkWith => namespace(NamespaceKind::Net),
+            Relation::AnyOnHost => vec![Meeting::Realm(realm.clone())],
+            Relation::MayExecInto => {
+                let grants = subject.confinement.service_account.as_ref().and_then(|a| a.grants.get());
+                grants
+                    .into_iter()
+                    .flat_map(|g| g.iter())
+                    .filter_map(|g| g.get())
+                    .filter(|g| g.allows("create", "pods/exec") || g.allows("get", "pods/exec"))
+                    .map(|g| Meeting::Exec(realm.clone(), g.namespace.clone()))
+                    .collect()
+            }
+        };
+        meetings.into_iter().filter(|m| self.members.get(m).is_some_and(|list| list.len() > 1)).collect()
+    }
+
+    /// Dijkstra from the host backwards: through every meeting the nearest member leads.
+    fn shortest(&self, solved: &[Arc<Solved>], size: impl Fn(&Depth) -> u8) -> Vec<Best> {
+        let mut best: Vec<Best> = solved.iter().map(|s| Best { depth: size(&s.depth), via: None }).collect();
+        if self.ways.iter().all(Vec::is_empty) {
+            return best;
+        }
+        // Meeting → subjects that have a way into it.
+        let mut into: HashMap<&Meeting, Vec<(usize, u16, u8)>> = HashMap::new();
+        let mut at: HashMap<usize, Vec<&Meeting>> = HashMap::new();
+        for (i, ways) in self.ways.iter().enumerate() {
+            for (technique, depth, meeting) in ways {
+                into.entry(meeting).or_default().push((i, *technique, size(depth)));
+            }
+        }
+        for meeting in into.keys() {
+            for member in self.members.get(*meeting).into_iter().flatten() {
+                at.entry(*member).or_default().push(meeting);
+            }
+        }
+        let mut queue: BinaryHeap<Reverse<(u8, usize)>> =
+            at.keys().map(|i| Reverse((best[*i].depth, *i))).collect();
+        let mut done: HashSet<&Meeting> = HashSet::new();
+        while let Some(Reverse((depth, member))) = queue.pop() {
+            if depth > best[member].depth || depth == u8::MAX {
+                continue;
+            }
+            for meeting in at.get(&member).into_iter().flatten() {
+                // The first member to come is the nearest, so a meeting is left once.
+                if !done.insert(meeting) {
+                    continue;
+                }
+                for (from, technique, cost) in into.get(*meeting).into_iter().flatten() {
+                    let total = depth.saturating_add(*cost);
+                    if *from != member && total < best[*from].depth {
+                        best[*from] =
+                            Best { depth: total, via: Some((*technique, (*meeting).clone(), member)) };
+                        queue.push(Reverse((total, *from)));
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    /// The way through others, where it is shorter than the subject's own.
+    fn chain(&self, i: usize, own: Depth) -> Option<Chain> {
+        let (min, max) = (self.by_min.get(i)?, self.by_max.get(i)?);
+        let depth = Depth { min: min.depth.min(own.min), max: max.depth.min(own.max) };
+        if depth == own {
+            return None;
+        }
+        let by = if max.depth < own.max { &self.by_max } else { &self.by_min };
+        let mut hops = Vec::new();
+        let mut volume = None;
+        let mut at = i;
+        while let Some((technique, meeting, next)) = &by.get(at)?.via {
+            if let (Meeting::Volume(_, name), true) = (meeting, hops.is_empty()) {
+                volume = Some(name.clone());
+            }
+            hops.push((at, Some(*technique)));
+            at = *next;
+            if hops.len() > by.len() {
+                return None;
+            }
+        }
+        hops.push((at, None));
+        Some(Chain { depth, hops, volume })
+    }
+
+    /// The others that a relation reaches. For a shared volume only those that stand nearer to the host count:
+    /// sharing data with an equal is what the volume is for.
+    fn others(&self, i: usize, relation: Relation, world: &World, solved: &[Arc<Solved>]) -> Vec<usize> {
+        let Some(subject) = world.subjects.get(i) else { return Vec::new() };
+        let mut others: Vec<usize> = Vec::new();
+        for meeting in self.meetings(subject, relation) {
+            for other in self.members.get(&meeting).into_iter().flatten() {
+                let weaker = || solved[*other].depth.min < solved[i].depth.min;
+                if *other != i
+                    && (relation != Relation::WritesVolumeOf || weaker())
+                    && !others.contains(other)
+                {
+                    others.push(*other);
+                    if others.len() >= 16 {
+                        return others;
+                    }
+                }
+            }
+        }
+        others
+    }
+}
+
+/// The technique that is nearest to the host, and yields most.
+fn nearest<'s>(catalogue: &Catalogue, solution: &'s Solution) -> Option<&'s Outcome> {
+    let gain = |o: &Outcome| catalogue.techniques.get(o.technique as usize).map(|t| t.gain);
+    solution
+        .outcomes
+        .iter()
+        .filter(|o| is_host(catalogue, o.technique))
+        .min_by_key(|o| (o.depth.max, o.depth.min, gain(o)))
+}
+
+/// The state of each condition of one technique for a subject, for `stockade explain`.
+pub fn states(technique: &Technique, c: &Confinement) -> Vec<(ConditionId, Truth, Vec<(String, Origin)>)> {
+    let catalogue = Catalogue::get();
+    let filter = Filter::of(c);
+    let mut ids: Vec<ConditionId> = technique.premise.clone();
+    ids.extend(technique.terms.iter().flat_map(|t| t.iter().copied()));
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter()
+        .filter_map(|id| {
+            let condition: &Condition = catalogue.conditions.get(id as usize)?;
+            let mut facts = Vec::new();
+            let truth = condition.check(c, &filter, &mut facts);
+            Some((id, truth, facts))
+        })
+        .collect()
+}

@@ -1,0 +1,547 @@
+//! Remedies: settings that make a condition false. What a remedy does is done to the confinement itself, and the
+//! techniques are solved again, so that remedies which touch several conditions (a capability and its seccomp
+//! group) need no special rule. What it costs and how it is said is data: `data/remedies.yaml`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use confinement::engine::Engine;
+use confinement::{
+    AppArmor, Capability, Confinement, EngineKind, Fact, MountSource, Namespace, NamespaceKind, Origin,
+    Propagation, SeLinux, Seccomp, Truth, confine,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::condition::{Condition, Limit, LsmOperation};
+use crate::objects;
+
+/// One change to one subject's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Remedy {
+    DropPrivileged,
+    DropCapability(Capability),
+    RunAsNonRoot,
+    UserNamespace,
+    NoNewPrivileges,
+    /// By the mount's target.
+    RemoveMount(Arc<str>),
+    ReadOnlyMount(Arc<str>),
+    PrivatePropagation(Arc<str>),
+    SeccompDefault,
+    LsmDefault,
+    DefaultPaths,
+    PrivateNamespace(NamespaceKind),
+    RemoveDevice(Arc<str>),
+    /// By its number among the rules that were asked for.
+    RemoveDeviceRule(usize),
+    RemoveControlApi,
+    EngineClientCertificates,
+    NoServiceAccountToken,
+    NarrowGrants {
+        verb: String,
+        resource: String,
+    },
+    Limit(LimitKind),
+    RemoveSecret,
+    PinImage,
+    RemoveSysctl(Arc<str>),
+    ReadOnlyRootfs,
+    OwnNetwork,
+    ReadOnlyCgroup,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitKind {
+    Memory,
+    Cpu,
+    Pids,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Entry {
+    cost: u8,
+    changes_behaviour: bool,
+    any: String,
+    #[serde(default)]
+    compose: Option<String>,
+    #[serde(default)]
+    run: Option<String>,
+    #[serde(default)]
+    podman: Option<String>,
+    #[serde(default)]
+    kubernetes: Option<String>,
+}
+
+static ENTRIES: LazyLock<HashMap<String, Entry>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/remedies.json")))
+        .expect("checked by the build")
+});
+
+/// How the subject is written, for wording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    Compose,
+    Run,
+    Podman,
+    Kubernetes,
+    Other,
+}
+
+/// A remedy as reports show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Advice {
+    pub id: String,
+    pub summary: String,
+    pub cost: u8,
+    #[serde(rename = "changesBehaviour")]
+    pub changes_behaviour: bool,
+    #[serde(skip)]
+    pub remedy: Remedy,
+}
+
+impl Remedy {
+    /// The stable identifier, the key in `data/remedies.yaml`.
+    pub fn id(&self, c: &Confinement) -> &'static str {
+        match self {
+            Remedy::DropPrivileged => "drop-privileged",
+            Remedy::DropCapability(cap) if is_default_capability(c, *cap) => "drop-capability",
+            Remedy::DropCapability(_) => "remove-added-capability",
+            Remedy::RunAsNonRoot => "run-as-non-root",
+            Remedy::UserNamespace => "user-namespace",
+            Remedy::NoNewPrivileges => "no-new-privileges",
+            Remedy::RemoveMount(_) => "remove-mount",
+            Remedy::ReadOnlyMount(_) => "read-only-mount",
+            Remedy::PrivatePropagation(_) => "private-propagation",
+            Remedy::SeccompDefault => "seccomp-default",
+            Remedy::LsmDefault => "lsm-default",
+            Remedy::DefaultPaths => "default-paths",
+            Remedy::PrivateNamespace(_) => "private-namespace",
+            Remedy::RemoveDevice(_) => "remove-device",
+            Remedy::RemoveDeviceRule(_) => "remove-device-rule",
+            Remedy::RemoveControlApi => "remove-control-api",
+            Remedy::EngineClientCertificates => "engine-client-certificates",
+            Remedy::NoServiceAccountToken => "no-service-account-token",
+            Remedy::NarrowGrants { .. } => "narrow-grants",
+            Remedy::Limit(_) => "limit",
+            Remedy::RemoveSecret => "remove-secret",
+            Remedy::PinImage => "pin-image",
+            Remedy::RemoveSysctl(_) => "remove-sysctl",
+            Remedy::ReadOnlyRootfs => "read-only-rootfs",
+            Remedy::OwnNetwork => "own-network",
+            Remedy::ReadOnlyCgroup => "read-only-cgroup",
+        }
+    }
+
+    pub fn cost(&self, c: &Confinement) -> u8 {
+        ENTRIES.get(self.id(c)).map_or(u8::MAX, |e| e.cost)
+    }
+
+    /// The remedy in the words of the form the subject is written in.
+    pub fn advice(&self, c: &Confinement, form: Form) -> Advice {
+        let id = self.id(c);
+        let Some(entry) = ENTRIES.get(id) else {
+            return Advice {
+                id: id.into(),
+                summary: id.into(),
+                cost: u8::MAX,
+                changes_behaviour: true,
+                remedy: self.clone(),
+            };
+        };
+        let text = match form {
+            Form::Compose => entry.compose.as_ref(),
+            Form::Run => entry.run.as_ref(),
+            Form::Podman => entry.podman.as_ref().or(entry.run.as_ref()),
+            Form::Kubernetes => entry.kubernetes.as_ref(),
+            Form::Other => None,
+        };
+        let (what, key) = self.words(c, form);
+        let summary = text.unwrap_or(&entry.any).replace("{what}", &what).replace("{key}", &key);
+        Advice {
+            id: id.into(),
+            summary,
+            cost: entry.cost,
+            changes_behaviour: entry.changes_behaviour,
+            remedy: self.clone(),
+        }
+    }
+
+    /// What `{what}` and `{key}` stand for.
+    fn words(&self, c: &Confinement, form: Form) -> (String, String) {
+        match self {
+            Remedy::DropCapability(cap) => (cap.name().into(), String::new()),
+            Remedy::RemoveMount(target)
+            | Remedy::ReadOnlyMount(target)
+            | Remedy::PrivatePropagation(target) => {
+                let mount = c.mounts.iter().find(|m| m.target == *target);
+                let what = mount.and_then(|m| m.host_path()).map(|p| p.to_string());
+                (what.unwrap_or_else(|| target.to_string()), String::new())
+            }
+            Remedy::PrivateNamespace(kind) => {
+                let key = match (form, kind) {
+                    (Form::Kubernetes, NamespaceKind::Pid) => "hostPID",
+                    (Form::Kubernetes, NamespaceKind::Net) => "hostNetwork",
+                    (Form::Kubernetes, NamespaceKind::Ipc) => "hostIPC",
+                    (Form::Compose, NamespaceKind::Net) => "network_mode",
+                    (Form::Run | Form::Podman, NamespaceKind::Net) => "--network",
+                    (Form::Run | Form::Podman, NamespaceKind::Cgroup) => "--cgroupns",
+                    (Form::Run | Form::Podman, kind) => {
+                        return (kind.name().into(), format!("--{}", kind.name()));
+                    }
+                    (_, kind) => kind.name(),
+                };
+                (kind.name().into(), key.into())
+            }
+            Remedy::RemoveDevice(path) => (path.to_string(), String::new()),
+            Remedy::RemoveDeviceRule(i) => {
+                let rule = c.devices.asked.get(*i).and_then(|r| r.get());
+                (rule.map(rule_text).unwrap_or_default(), String::new())
+            }
+            Remedy::NarrowGrants { verb, resource } => (format!("{verb} {resource}"), String::new()),
+            Remedy::Limit(kind) => {
+                let (what, compose, run) = match kind {
+                    LimitKind::Memory => ("memory", "mem_limit", "--memory"),
+                    LimitKind::Cpu => ("processor time", "cpus", "--cpus"),
+                    LimitKind::Pids => ("processes", "pids_limit", "--pids-limit"),
+                };
+                (what.into(), if form == Form::Compose { compose } else { run }.into())
+            }
+            Remedy::RemoveSysctl(key) => (key.to_string(), String::new()),
+            _ => (String::new(), String::new()),
+        }
+    }
+
+    /// The confinement with the change made.
+    #[must_use]
+    pub fn apply(&self, c: &Confinement) -> Confinement {
+        let mut c = c.clone();
+        let origin = || Origin::assumed("the remedy is made");
+        let known = |value: bool| Fact::known(value, origin());
+        match self {
+            Remedy::DropPrivileged => drop_privileged(&mut c),
+            Remedy::DropCapability(cap) => {
+                let sets = &mut c.capabilities;
+                for set in [
+                    &mut sets.bounding,
+                    &mut sets.effective,
+                    &mut sets.permitted,
+                    &mut sets.inheritable,
+                    &mut sets.ambient,
+                ] {
+                    set.value = set.value.map(|s| s.without(*cap));
+                }
+            }
+            Remedy::RunAsNonRoot => {
+                c.identity.uid = Fact::unknown(origin());
+                c.identity.root = known(false);
+                let ambient = c.capabilities.ambient.value;
+                c.capabilities.effective.value = ambient;
+                c.capabilities.permitted.value = ambient;
+            }
+            Remedy::UserNamespace => {
+                c.user_namespace.initial = known(false);
+                c.user_namespace.root_is_host_root = known(false);
+                c.user_namespace.uid_map = Fact::unknown(origin());
+                c.user_namespace.gid_map = Fact::unknown(origin());
+            }
+            Remedy::NoNewPrivileges => c.identity.no_new_privileges = known(true),
+            Remedy::RemoveMount(target) => c.mounts.retain(|m| m.target != *target),
+            Remedy::ReadOnlyMount(target) => {
+                for m in c.mounts.iter_mut().filter(|m| m.target == *target) {
+                    m.read_only = known(true);
+                }
+            }
+            Remedy::PrivatePropagation(target) => {
+                for m in c.mounts.iter_mut().filter(|m| m.target == *target) {
+                    m.propagation = Fact::known(Propagation::Private, origin());
+                }
+            }
+            Remedy::SeccompDefault => {
+                if let Some(engine) = &c.engine {
+                    c.seccomp = Fact::known(Seccomp::Builtin(engine.seccomp()), origin());
+                }
+            }
+            Remedy::LsmDefault => {
+                // Absent and unknown stay so: nothing the workload's author sets brings an LSM to a host.
+                if let (Some(AppArmor::Unconfined), Some(engine)) = (c.apparmor.get(), &c.engine) {
+                    let lsms = c.host.lsms.get();
+                    c.apparmor = match lsms.map(|l| l.iter().any(|n| &**n == "apparmor")) {
+                        Some(true) => {
+                            let (name, template) = engine.apparmor();
+                            let profile = AppArmor::Profile { name: name.into(), enforcing: true, template };
+                            Fact::known(profile, origin())
+                        }
+                        Some(false) => Fact::known(AppArmor::Absent, origin()),
+                        None => Fact::unknown(origin()),
+                    };
+                }
+                if c.selinux.get() == Some(&SeLinux::Unconfined) {
+                    c.selinux = match c.host.selinux_enforcing.value {
+                        Some(true) => {
+                            Fact::known(SeLinux::Confined { domain: "container_t".into() }, origin())
+                        }
+                        Some(false) => Fact::known(SeLinux::Absent, origin()),
+                        None if c
+                            .engine
+                            .as_ref()
+                            .is_some_and(|e| e.settings.selinux_enabled.value == Some(false)) =>
+                        {
+                            Fact::known(SeLinux::Absent, origin())
+                        }
+                        None => Fact::unknown(origin()),
+                    };
+                }
+            }
+            Remedy::DefaultPaths => default_paths(&mut c),
+            Remedy::PrivateNamespace(kind) => {
+                *c.namespaces.get_mut(*kind) = Fact::known(Namespace::Own, origin());
+            }
+            Remedy::RemoveDevice(path) => {
+                let is_it = |n: &confinement::DeviceNode| n.host.as_str() == &**path;
+                c.devices.nodes.retain(|n| !n.get().is_some_and(is_it));
+                let names_it =
+                    |r: &confinement::DeviceRule| r.node.as_ref().is_some_and(|n| n.as_str() == &**path);
+                c.devices.asked.retain(|r| !r.get().is_some_and(names_it));
+                if let Some(rules) = c.devices.rules.value.take() {
+                    c.devices.rules.value = Some(rules.iter().filter(|r| !names_it(r)).cloned().collect());
+                }
+            }
+            Remedy::RemoveDeviceRule(i) => {
+                if *i < c.devices.asked.len() {
+                    let removed = c.devices.asked.remove(*i);
+                    if let Some(rules) = c.devices.rules.value.take() {
+                        c.devices.rules.value =
+                            Some(rules.iter().filter(|r| removed.get() != Some(r)).cloned().collect());
+                    }
+                }
+            }
+            Remedy::RemoveControlApi => c.control_apis.clear(),
+            Remedy::EngineClientCertificates => {
+                if let Some(engine) = &c.engine {
+                    let mut engine = Engine::clone(engine);
+                    engine.settings.tcp.clear();
+                    c.engine = Some(Arc::new(engine));
+                }
+            }
+            Remedy::NoServiceAccountToken => {
+                if let Some(account) = &mut c.service_account {
+                    account.token_mounted = known(false);
+                }
+            }
+            Remedy::NarrowGrants { verb, resource } => {
+                if let Some(account) = &mut c.service_account {
+                    if let Some(grants) = account.grants.value.take() {
+                        let rest = grants
+                            .iter()
+                            .filter(|g| !g.get().is_some_and(|g| g.allows(verb, resource)))
+                            .cloned()
+                            .collect();
+                        account.grants.value = Some(rest);
+                    }
+                }
+            }
+            Remedy::Limit(kind) => {
+                let limit = Fact::known(Some(1), origin());
+                match kind {
+                    LimitKind::Memory => c.limits.memory = limit,
+                    LimitKind::Cpu => c.limits.cpu = limit,
+                    LimitKind::Pids => c.limits.pids = limit,
+                }
+            }
+            Remedy::RemoveSecret => c.image.secrets.clear(),
+            Remedy::PinImage => c.image.pinned = known(true),
+            Remedy::RemoveSysctl(key) => c.sysctls.retain(|(k, _)| k != key),
+            Remedy::ReadOnlyRootfs => c.read_only_rootfs = known(true),
+            Remedy::OwnNetwork => c.network.shared_segment = known(false),
+            Remedy::ReadOnlyCgroup => c.cgroup.writable = known(false),
+        }
+        c
+    }
+}
+
+fn is_default_capability(c: &Confinement, cap: Capability) -> bool {
+    c.engine.as_ref().is_some_and(|e| e.default_capabilities().has(cap))
+}
+
+fn rule_text(rule: &confinement::DeviceRule) -> String {
+    let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
+    let kind = match rule.kind {
+        confinement::DeviceKind::All => 'a',
+        confinement::DeviceKind::Block => 'b',
+        confinement::DeviceKind::Char => 'c',
+    };
+    let mut access = String::new();
+    for (on, letter) in [(rule.access.read, 'r'), (rule.access.write, 'w'), (rule.access.mknod, 'm')] {
+        if on {
+            access.push(letter);
+        }
+    }
+    format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
+}
+
+/// What the engine gives an ordinary container, in place of what privileged took away.
+fn drop_privileged(c: &mut Confinement) {
+    let origin = Origin::assumed("the remedy is made");
+    let Some(engine) = c.engine.clone() else { return };
+    // Asked for with nothing but the user, everything else is the engine's default.
+    let request = confinement::Request {
+        user: c.identity.uid.value.map(|uid| Fact::known(uid.to_string().into(), origin.clone())),
+        refuses_root: c.identity.root.value.map(|root| Fact::known(!root, origin.clone())),
+        ..confinement::Request::default()
+    };
+    let plain = confine(&request, &engine, &c.host);
+    c.privileged = plain.privileged;
+    c.capabilities = plain.capabilities;
+    c.masked_paths = plain.masked_paths;
+    c.readonly_paths = plain.readonly_paths;
+    c.devices = plain.devices;
+    c.cgroup.writable = plain.cgroup.writable;
+    if c.seccomp.get() == Some(&Seccomp::Disabled) {
+        c.seccomp = plain.seccomp;
+    }
+    if c.apparmor.get() == Some(&AppArmor::Unconfined) {
+        c.apparmor = plain.apparmor;
+    }
+    if c.selinux.get() == Some(&SeLinux::Unconfined) {
+        c.selinux = plain.selinux;
+    }
+    c.mounts.retain(|m| !matches!(m.source.get(), Some(MountSource::Kernel(_))));
+    c.mounts.extend(plain.mounts);
+}
+
+fn default_paths(c: &mut Confinement) {
+    if let Some(engine) = &c.engine {
+        c.masked_paths = Fact::known(engine.masked_paths().into(), engine.origin());
+        c.readonly_paths = Fact::known(engine.readonly_paths().into(), engine.origin());
+    }
+}
+
+/// What could make this condition false, cheapest kinds first. Whether it does is for the solver to say.
+pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
+    let privileged = c.privileged.value == Some(true);
+    let mounts_of = |matches: &dyn Fn(&confinement::Mount) -> bool, make: fn(Arc<str>) -> Remedy| {
+        c.mounts.iter().filter(|m| matches(m)).map(|m| make(m.target.clone())).collect::<Vec<_>>()
+    };
+    match condition {
+        Condition::Root | Condition::InGroup(_) => vec![Remedy::RunAsNonRoot],
+        Condition::Usable(_) if c.identity.root.value == Some(true) => vec![Remedy::RunAsNonRoot],
+        Condition::Usable(_) | Condition::PrivilegesCanRise | Condition::SetuidPrograms => {
+            vec![Remedy::NoNewPrivileges]
+        }
+        Condition::HostIds | Condition::InitialUserNamespace | Condition::SameIds => {
+            vec![Remedy::UserNamespace]
+        }
+        Condition::Bounding(_) if privileged => vec![Remedy::DropPrivileged],
+        Condition::Bounding(cap) => vec![Remedy::DropCapability(*cap)],
+        Condition::Syscall(_)
+        | Condition::SocketFamily(_)
+        | Condition::NewUserNamespace
+        | Condition::SeccompOff
+        | Condition::CompatSyscalls => vec![Remedy::SeccompDefault],
+        Condition::Lsm(LsmOperation::HostFiles | LsmOperation::HostSocket) => vec![],
+        Condition::Lsm(_) => vec![Remedy::LsmDefault],
+        Condition::SharesHost(kind) | Condition::SharesContainer(kind) => {
+            vec![Remedy::PrivateNamespace(*kind)]
+        }
+        Condition::Mounts { class, write } => {
+            let Some(class) = objects::object_class(class) else { return vec![] };
+            let shows = |m: &confinement::Mount| {
+                m.host_path().is_some_and(|p| class.shown_by(p, m.recursive).is_some())
+            };
+            let mut list = mounts_of(&shows, Remedy::RemoveMount);
+            if *write {
+                list.extend(mounts_of(&shows, Remedy::ReadOnlyMount));
+            }
+            list
+        }
+        Condition::SharedPropagation => {
+            mounts_of(&|m| m.propagation.get() == Some(&Propagation::Shared), Remedy::PrivatePropagation)
+        }
+        Condition::WritableHostMount(_) => mounts_of(
+            &|m| m.host_path().is_some() && Truth::from(m.read_only.value).is_false(),
+            Remedy::ReadOnlyMount,
+        ),
+        Condition::HostBackedMount => vec![],
+        Condition::KernelInterface(name) => {
+            let path = crate::condition::KERNEL_INTERFACES.iter().find(|(n, _)| n == name).map(|(_, p)| *p);
+            let shows =
+                |m: &confinement::Mount| path.is_some_and(|p| m.host_path().is_some_and(|s| s.shows(p)));
+            let mut list = mounts_of(&shows, Remedy::RemoveMount);
+            list.extend(mounts_of(&shows, Remedy::ReadOnlyMount));
+            list.push(if privileged { Remedy::DropPrivileged } else { Remedy::DefaultPaths });
+            list
+        }
+        Condition::Unmasked(_) if privileged => vec![Remedy::DropPrivileged],
+        Condition::Unmasked(_) => vec![Remedy::DefaultPaths],
+        Condition::DeviceNode(_) | Condition::DeviceCgroup { .. } if privileged => {
+            vec![Remedy::DropPrivileged]
+        }
+        Condition::DeviceNode(name) | Condition::DeviceCgroup { class: name, .. } => {
+            let Some(class) = objects::device_class(name) else { return vec![] };
+            let in_class = |path: &str| class.has_path(path) || class.has_folder(path);
+            let mut list: Vec<Remedy> = c
+                .devices
+                .nodes
+                .iter()
+                .filter_map(|n| n.get())
+                .filter(|n| in_class(n.host.as_str()))
+                .map(|n| Remedy::RemoveDevice(n.host.as_str().into()))
+                .collect();
+            list.extend(
+                c.devices
+                    .asked
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, r)| r.get().is_some_and(|r| r.node.is_none() && r.allow))
+                    .map(|(i, _)| Remedy::RemoveDeviceRule(i)),
+            );
+            list
+        }
+        Condition::CgroupWritable if privileged => vec![Remedy::DropPrivileged],
+        Condition::CgroupWritable => vec![Remedy::ReadOnlyCgroup],
+        Condition::ControlApiGiven => vec![Remedy::RemoveControlApi],
+        Condition::EngineTcp => vec![Remedy::EngineClientCertificates],
+        Condition::ServiceAccountToken => vec![Remedy::NoServiceAccountToken],
+        Condition::Grants { verb, resource } => {
+            vec![Remedy::NarrowGrants { verb: verb.clone(), resource: resource.clone() }]
+        }
+        Condition::Unlimited(Limit::Memory) => vec![Remedy::Limit(LimitKind::Memory)],
+        Condition::Unlimited(Limit::Cpu) => vec![Remedy::Limit(LimitKind::Cpu)],
+        Condition::Unlimited(Limit::Pids) => vec![Remedy::Limit(LimitKind::Pids)],
+        Condition::WritableRootfs => vec![Remedy::ReadOnlyRootfs],
+        Condition::SetsHostSysctl => {
+            c.sysctls.iter().map(|(key, _)| Remedy::RemoveSysctl(key.clone())).collect()
+        }
+        Condition::ImageSecret => vec![Remedy::RemoveSecret],
+        Condition::ImageUnpinned => vec![Remedy::PinImage],
+        Condition::Privileged => vec![Remedy::DropPrivileged],
+        Condition::SharedSegment => vec![Remedy::OwnNetwork],
+        Condition::NetworkAttached
+        | Condition::HostKernel
+        | Condition::Inheritable
+        | Condition::UserNamespacesEnabled
+        | Condition::CgroupVersion(_)
+        | Condition::Sysctl { .. }
+        | Condition::Kernel { .. }
+        | Condition::LockdownBelow(_)
+        | Condition::ModulesLoadable
+        | Condition::KernelOption(_)
+        | Condition::LocalUser
+        | Condition::CloudMetadata
+        | Condition::Listener { .. }
+        | Condition::CgroupParent
+        | Condition::Flaw(_) => vec![],
+    }
+}
+
+/// The form a subject's engine suggests where its reader says no more.
+pub fn form_of(c: &Confinement, compose: bool) -> Form {
+    match c.engine.as_ref().map(|e| e.kind) {
+        Some(EngineKind::Docker) if compose => Form::Compose,
+        Some(EngineKind::Docker) => Form::Run,
+        Some(EngineKind::Podman) => Form::Podman,
+        Some(EngineKind::Containerd | EngineKind::Crio) => Form::Kubernetes,
+        None => Form::Other,
+    }
+}
