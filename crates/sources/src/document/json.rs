@@ -94,16 +94,14 @@ impl<'a> Reader<'a> {
                 self.builder.open(start, Kind::Sequence { flow: true }, None, 0)?;
                 Ok(Expect::ValueOrEnd)
             }
-            Token::CloseBrace if self.may_close(expect, Expect::KeyOrEnd, true) => self.close(start, end),
-            Token::CloseBracket if self.may_close(expect, Expect::ValueOrEnd, false) => {
-                self.close(start, end)
-            }
+            Token::CloseBrace if self.may_close(expect, Expect::KeyOrEnd, true) => self.close(end),
+            Token::CloseBracket if self.may_close(expect, Expect::ValueOrEnd, false) => self.close(end),
             Token::String(text) if matches!(expect, Expect::Key | Expect::KeyOrEnd) => {
-                self.string(start, end, &text)?;
+                self.string(start, end, text)?;
                 Ok(Expect::Colon)
             }
             Token::String(text) if value_may_come => {
-                self.string(start, end, &text)?;
+                self.string(start, end, text)?;
                 Ok(self.after_value())
             }
             Token::Number(_) | Token::Boolean(_) | Token::Null if value_may_come => {
@@ -129,8 +127,8 @@ impl<'a> Reader<'a> {
         fits && (expect == when_empty || expect == Expect::CommaOrEnd)
     }
 
-    fn close(&mut self, start: Position, end: u32) -> Result<Expect, Fault> {
-        self.builder.close(start, end)?;
+    fn close(&mut self, end: u32) -> Result<Expect, Fault> {
+        self.builder.close(end)?;
         Ok(self.after_value())
     }
 
@@ -138,7 +136,7 @@ impl<'a> Reader<'a> {
         if self.builder.depth() == 0 { Expect::Nothing } else { Expect::CommaOrEnd }
     }
 
-    fn string(&mut self, start: Position, end: u32, text: &Cow<'a, str>) -> Result<(), Fault> {
+    fn string(&mut self, start: Position, end: u32, text: Cow<'a, str>) -> Result<(), Fault> {
         let source = self.text.get(start.byte as usize..end as usize).unwrap_or("");
         if let Some(at) = source.bytes().position(|byte| byte < 0x20) {
             let at = self.position(start.byte as usize + at);
@@ -147,7 +145,7 @@ impl<'a> Reader<'a> {
         let text = match text {
             // Within its quotes.
             Cow::Borrowed(_) => Text::InFile(start.byte + 1, end.saturating_sub(1)),
-            Cow::Owned(decoded) => Text::Decoded(decoded),
+            decoded => Text::Decoded(decoded),
         };
         self.builder.scalar(start, end, Style::DoubleQuoted, text, None, 0)
     }
