@@ -165,7 +165,8 @@ impl<'a> Reader<'a> {
                 let column = clamp(text.get(..at).unwrap_or("").chars().count() + 1);
                 break Position { byte: clamp(line_start + at), line, column };
             }
-            if line_start == 0 {
+            let between = text.trim_start();
+            if line_start == 0 || !(between.is_empty() || between.starts_with('#')) {
                 break start;
             }
             line_end = line_start - 1;
