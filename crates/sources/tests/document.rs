@@ -77,6 +77,10 @@ fn a_block_scalar_is_placed_at_its_header_and_ends_with_its_content() {
     assert_eq!(block("f"), (13, 3, ">\n  z".into(), "z\n".into()));
     assert_eq!(block("g"), (15, 4, "|".into(), String::new()));
     assert_eq!(at(&root, &["b"]).style(), Some(Style::Literal));
+    for text in ["a:\r\n  - |\r\n\r\n    x\r\n", "a:\r  - |\r\r    x\r"] {
+        let item = at(&self::root(text), &["a"]).item(0).unwrap();
+        assert_eq!(position(&item), (2, 5, 1), "{text:?}");
+    }
 }
 
 #[test]
@@ -369,6 +373,7 @@ fn what_is_not_json_is_an_error_with_its_place() {
         ("{a:1}", "1:2: expected a key in double quotes or `}`"),
         ("{\"a\" 1}", "1:6: expected `:` after the key"),
         ("]", "1:1: expected a value"),
+        ("[1,\u{b}2]", "1:4: this character may not stand between values"),
         ("01", "1:2: expected the end of the file after the value"),
     ];
     for (text, expected) in cases {

@@ -63,14 +63,19 @@ impl<'a> Reader<'a> {
     fn read(&mut self) -> Result<(), Fault> {
         let mut expect = Expect::Value;
         loop {
+            let before = self.scanner.token_end();
             let token = match self.scanner.scan() {
                 Ok(Some(token)) => token,
-                Ok(None) => break,
+                Ok(None) => {
+                    self.check_blank(before, self.text.len())?;
+                    break;
+                }
                 Err(error) => {
                     let at = self.position(error.range().start);
                     return Err(Fault::new(at, error.kind().to_string()));
                 }
             };
+            self.check_blank(before, self.scanner.token_start())?;
             let start = self.position(self.scanner.token_start());
             let end = clamp(self.scanner.token_end());
             expect = self.take(token, start, end, expect)?;
@@ -80,6 +85,18 @@ impl<'a> Reader<'a> {
             (Expect::Nothing, _) => Ok(()),
             (Expect::Value, 0) => Err(Fault::new(end, "the file is empty; a JSON value was expected")),
             _ => Err(Fault::new(end, "the file ends within a value")),
+        }
+    }
+
+    /// The scanner also skips the blanks of other languages; JSON has four.
+    fn check_blank(&mut self, from: usize, to: usize) -> Result<(), Fault> {
+        let between = self.text.get(from..to).unwrap_or("");
+        match between.bytes().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+            None => Ok(()),
+            Some(at) => {
+                let at = self.position(from + at);
+                Err(Fault::new(at, "this character may not stand between values"))
+            }
         }
     }
 

@@ -158,9 +158,8 @@ impl<'a> Reader<'a> {
         let mut line_end = start.byte as usize;
         let mut line = start.line;
         let start = loop {
-            let before = self.text.get(..line_end).unwrap_or("");
-            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-            let text = before.get(line_start..).unwrap_or("");
+            let line_start = line_start(self.text, line_end);
+            let text = self.text.get(line_start..line_end).unwrap_or("");
             if let Some(at) = block_scalar_header(text) {
                 let column = clamp(text.get(..at).unwrap_or("").chars().count() + 1);
                 break Position { byte: clamp(line_start + at), line, column };
@@ -169,7 +168,7 @@ impl<'a> Reader<'a> {
             if line_start == 0 || !(between.is_empty() || between.starts_with('#')) {
                 break start;
             }
-            line_end = line_start - 1;
+            line_end = before_line_break(self.text, line_start);
             line = line.saturating_sub(1);
         };
         let source = self.text.get(start.byte as usize..end as usize).unwrap_or("");
@@ -179,9 +178,8 @@ impl<'a> Reader<'a> {
     /// The parser places an indentless sequence (its dashes under the key) at its first item.
     fn sequence_start(&self, start: Position) -> Position {
         let Some(mapping) = self.builder.open_block_mapping() else { return start };
-        let before = self.text.get(..start.byte as usize).unwrap_or("");
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.get(line_start..).unwrap_or("");
+        let line_start = line_start(self.text, start.byte as usize);
+        let line = self.text.get(line_start..start.byte as usize).unwrap_or("");
         let indent = line.len() - line.trim_start_matches(' ').len();
         if line.as_bytes().get(indent) == Some(&b'-') && mapping.column as usize == indent + 1 {
             return Position { byte: clamp(line_start + indent), column: mapping.column, ..start };
@@ -213,6 +211,18 @@ impl<'a> Reader<'a> {
         }
         error
     }
+}
+
+/// Where the line that holds the offset starts. A lone carriage return ends a line, too (YAML 1.2.2, 5.4).
+fn line_start(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or("").rfind(['\n', '\r']).map_or(0, |line_break| line_break + 1)
+}
+
+/// The end of the line before one that starts at the offset.
+fn before_line_break(text: &str, line_start: usize) -> usize {
+    let before = text.get(..line_start).unwrap_or("");
+    let cut = before.strip_suffix("\r\n").or_else(|| before.strip_suffix(['\n', '\r']));
+    cut.map_or(0, str::len)
 }
 
 /// Where on a line a block scalar's header stands: `key: |2- # comment`, up to the end of the line.
