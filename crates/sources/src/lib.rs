@@ -6,3 +6,4 @@ pub mod context;
 pub mod document;
 
 pub use context::Context;
+pub mod walk;

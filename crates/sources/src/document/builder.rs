@@ -2,6 +2,7 @@
 //!
 //! No recursion: what is open stands on a stack, so that nesting costs memory in proportion and nothing else.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ pub(super) struct Builder<'a> {
 /// What a scalar says: a range of the file, or text that was decoded from it.
 pub(super) enum Text<'a> {
     InFile(u32, u32),
-    Decoded(&'a str),
+    Decoded(Cow<'a, str>),
 }
 
 impl<'a> Builder<'a> {
@@ -132,7 +133,7 @@ impl<'a> Builder<'a> {
             Text::InFile(from, to) => (from, to, false),
             Text::Decoded(text) => {
                 let from = clamp(self.decoded.len());
-                self.decoded.push_str(text);
+                self.decoded.push_str(&text);
                 (from, clamp(self.decoded.len()), true)
             }
         };
@@ -143,7 +144,8 @@ impl<'a> Builder<'a> {
         if anchor != 0 {
             self.anchors.insert(anchor, Anchor { index, weight: Some(weight) });
         }
-        self.add(start, index, weight)
+        self.add(index, weight);
+        Ok(())
     }
 
     pub(super) fn open(
@@ -168,7 +170,7 @@ impl<'a> Builder<'a> {
 
     /// Closes the innermost collection. A block collection ends where its last child does (the parser says
     /// where the next token starts, which may be many comments later); a flow one ends at its bracket.
-    pub(super) fn close(&mut self, at: Position, flow_end: u32) -> Result<(), Fault> {
+    pub(super) fn close(&mut self, flow_end: u32) -> Result<(), Fault> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let from = self.children.len();
         self.children.extend(self.pending.drain(open.first..));
@@ -204,7 +206,8 @@ impl<'a> Builder<'a> {
         {
             anchor.weight = Some(open.weight);
         }
-        self.add(at, open.index, open.weight)
+        self.add(open.index, open.weight);
+        Ok(())
     }
 
     pub(super) fn alias(&mut self, start: Position, end: u32, anchor: usize) -> Result<(), Fault> {
@@ -217,7 +220,8 @@ impl<'a> Builder<'a> {
             return Err(self.too_deep(start));
         }
         let index = self.push(start, Entry { end, from: target, kind: Kind::Alias, ..entry(start) })?;
-        self.add(start, index, weight)
+        self.add(index, weight);
+        Ok(())
     }
 
     /// How many collections are open.
@@ -230,6 +234,13 @@ impl<'a> Builder<'a> {
         let open = self.open.last()?;
         let entry = self.entries.get(open.index as usize)?;
         Some((entry.kind, self.pending.len() - open.first))
+    }
+
+    /// Where the innermost open collection starts, if it is a block mapping.
+    pub(super) fn open_block_mapping(&self) -> Option<Position> {
+        let entry = self.entries.get(self.open.last()?.index as usize)?;
+        let block = entry.kind == Kind::Mapping { flow: false };
+        block.then_some(Position { byte: entry.start, line: entry.line, column: entry.column })
     }
 
     fn too_deep(&self, at: Position) -> Fault {
@@ -246,13 +257,12 @@ impl<'a> Builder<'a> {
         Ok(clamp(count))
     }
 
-    fn add(&mut self, _at: Position, index: u32, weight: Weight) -> Result<(), Fault> {
+    fn add(&mut self, index: u32, weight: Weight) {
         self.pending.push(index);
         if let Some(open) = self.open.last_mut() {
             open.weight.nodes = open.weight.nodes.saturating_add(weight.nodes);
             open.weight.height = open.weight.height.max(weight.height + 1);
         }
-        Ok(())
     }
 
     fn tag(&mut self, tag: Option<&str>, at: Position) -> Result<u16, Fault> {

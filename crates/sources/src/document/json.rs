@@ -63,14 +63,19 @@ impl<'a> Reader<'a> {
     fn read(&mut self) -> Result<(), Fault> {
         let mut expect = Expect::Value;
         loop {
+            let before = self.scanner.token_end();
             let token = match self.scanner.scan() {
                 Ok(Some(token)) => token,
-                Ok(None) => break,
+                Ok(None) => {
+                    self.check_blank(before, self.text.len())?;
+                    break;
+                }
                 Err(error) => {
                     let at = self.position(error.range().start);
                     return Err(Fault::new(at, error.kind().to_string()));
                 }
             };
+            self.check_blank(before, self.scanner.token_start())?;
             let start = self.position(self.scanner.token_start());
             let end = clamp(self.scanner.token_end());
             expect = self.take(token, start, end, expect)?;
@@ -80,6 +85,18 @@ impl<'a> Reader<'a> {
             (Expect::Nothing, _) => Ok(()),
             (Expect::Value, 0) => Err(Fault::new(end, "the file is empty; a JSON value was expected")),
             _ => Err(Fault::new(end, "the file ends within a value")),
+        }
+    }
+
+    /// The scanner also skips the blanks of other languages; JSON has four.
+    fn check_blank(&mut self, from: usize, to: usize) -> Result<(), Fault> {
+        let between = self.text.get(from..to).unwrap_or("");
+        match between.bytes().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+            None => Ok(()),
+            Some(at) => {
+                let at = self.position(from + at);
+                Err(Fault::new(at, "this character may not stand between values"))
+            }
         }
     }
 
@@ -94,16 +111,14 @@ impl<'a> Reader<'a> {
                 self.builder.open(start, Kind::Sequence { flow: true }, None, 0)?;
                 Ok(Expect::ValueOrEnd)
             }
-            Token::CloseBrace if self.may_close(expect, Expect::KeyOrEnd, true) => self.close(start, end),
-            Token::CloseBracket if self.may_close(expect, Expect::ValueOrEnd, false) => {
-                self.close(start, end)
-            }
+            Token::CloseBrace if self.may_close(expect, Expect::KeyOrEnd, true) => self.close(end),
+            Token::CloseBracket if self.may_close(expect, Expect::ValueOrEnd, false) => self.close(end),
             Token::String(text) if matches!(expect, Expect::Key | Expect::KeyOrEnd) => {
-                self.string(start, end, &text)?;
+                self.string(start, end, text)?;
                 Ok(Expect::Colon)
             }
             Token::String(text) if value_may_come => {
-                self.string(start, end, &text)?;
+                self.string(start, end, text)?;
                 Ok(self.after_value())
             }
             Token::Number(_) | Token::Boolean(_) | Token::Null if value_may_come => {
@@ -129,8 +144,8 @@ impl<'a> Reader<'a> {
         fits && (expect == when_empty || expect == Expect::CommaOrEnd)
     }
 
-    fn close(&mut self, start: Position, end: u32) -> Result<Expect, Fault> {
-        self.builder.close(start, end)?;
+    fn close(&mut self, end: u32) -> Result<Expect, Fault> {
+        self.builder.close(end)?;
         Ok(self.after_value())
     }
 
@@ -138,7 +153,7 @@ impl<'a> Reader<'a> {
         if self.builder.depth() == 0 { Expect::Nothing } else { Expect::CommaOrEnd }
     }
 
-    fn string(&mut self, start: Position, end: u32, text: &Cow<'a, str>) -> Result<(), Fault> {
+    fn string(&mut self, start: Position, end: u32, text: Cow<'a, str>) -> Result<(), Fault> {
         let source = self.text.get(start.byte as usize..end as usize).unwrap_or("");
         if let Some(at) = source.bytes().position(|byte| byte < 0x20) {
             let at = self.position(start.byte as usize + at);
@@ -147,7 +162,7 @@ impl<'a> Reader<'a> {
         let text = match text {
             // Within its quotes.
             Cow::Borrowed(_) => Text::InFile(start.byte + 1, end.saturating_sub(1)),
-            Cow::Owned(decoded) => Text::Decoded(decoded),
+            decoded => Text::Decoded(decoded),
         };
         self.builder.scalar(start, end, Style::DoubleQuoted, text, None, 0)
     }

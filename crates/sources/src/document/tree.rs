@@ -146,7 +146,8 @@ impl Node {
     }
 
     /// The bytes of the file that hold the node, its tag and anchor not included. An absent value (`key:`)
-    /// has an empty range where the value would stand. A block scalar's range is its content.
+    /// has an empty range where the value would stand. A block scalar's range starts with
+    /// its header.
     pub fn bytes(&self) -> Range<usize> {
         let entry = self.entry();
         entry.start as usize..entry.end as usize

@@ -28,6 +28,7 @@ pub fn parse_yaml(text: &str, path: &Arc<str>, limits: &Limits) -> Vec<Result<Do
         text: &file.text,
         parser: Parser::new_from_str_with_options(&file.text, options(limits)),
         builder: Builder::new(file.clone(), limits),
+        document: Position { byte: 0, line: 1, column: 1 },
     };
     let mut documents = Vec::new();
     loop {
@@ -68,6 +69,8 @@ struct Reader<'a> {
     text: &'a str,
     parser: Parser<'a, StrInput<'a>>,
     builder: Builder<'a>,
+    /// Where the document under way starts, as far as is known.
+    document: Position,
 }
 
 impl<'a> Reader<'a> {
@@ -81,6 +84,7 @@ impl<'a> Reader<'a> {
                     return Ok(self.builder.finish_document().map(|tree| Node::root(Arc::new(tree))));
                 }
                 Event::StreamEnd => return Ok(None),
+                Event::DocumentStart(..) => self.document = position(span.start),
                 event => self.take(event, span)?,
             }
         }
@@ -92,21 +96,30 @@ impl<'a> Reader<'a> {
         let end = clamp(byte(span.end));
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let text_in_file = self.text_in_file(&text);
-                let text = text_in_file.unwrap_or(Text::Decoded(&text));
-                let tag = tag.as_deref().map(tag_name);
-                self.builder.scalar(start, end, scalar_style(style), text, tag.as_deref(), anchor)
+                let style = scalar_style(style);
+                let (start, end) = match style {
+                    Style::Literal | Style::Folded => self.block_scalar(start, end, &text),
+                    Style::Plain if start.byte == end => {
+                        let start = self.absent_value(start);
+                        (start, start.byte)
+                    }
+                    _ => (start, end),
+                };
+                let (text, tag) = (self.text(text), tag.as_deref().map(tag_name));
+                self.builder.scalar(start, end, style, text, tag.as_deref(), anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
-                let kind = Kind::Sequence { flow: style == StructureStyle::Flow };
-                self.builder.open(start, kind, tag.as_deref().map(tag_name).as_deref(), anchor)
+                let flow = style == StructureStyle::Flow;
+                let start = if flow { start } else { self.sequence_start(start) };
+                let tag = tag.as_deref().map(tag_name);
+                self.builder.open(start, Kind::Sequence { flow }, tag.as_deref(), anchor)
             }
             Event::MappingStart(style, anchor, tag) => {
                 self.refuse_marker(start)?;
                 let kind = Kind::Mapping { flow: style == StructureStyle::Flow };
                 self.builder.open(start, kind, tag.as_deref().map(tag_name).as_deref(), anchor)
             }
-            Event::SequenceEnd | Event::MappingEnd => self.builder.close(start, end),
+            Event::SequenceEnd | Event::MappingEnd => self.builder.close(end),
             Event::Alias(anchor) => self.builder.alias(start, end, anchor),
             _ => Ok(()),
         }
@@ -124,24 +137,75 @@ impl<'a> Reader<'a> {
     }
 
     /// The range of the file that a scalar's text is, where the parser did not have to change it.
-    fn text_in_file(&self, text: &Cow<'a, str>) -> Option<Text<'static>> {
-        let Cow::Borrowed(borrowed) = text else { return None };
-        let from = (borrowed.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
-        let to = from.checked_add(borrowed.len())?;
-        (to <= self.text.len()).then(|| Text::InFile(clamp(from), clamp(to)))
+    fn text<'t>(&self, text: Cow<'t, str>) -> Text<'t> {
+        if let Cow::Borrowed(borrowed) = text
+            && let Some(from) = (borrowed.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)
+            && from + borrowed.len() <= self.text.len()
+        {
+            return Text::InFile(clamp(from), clamp(from + borrowed.len()));
+        }
+        Text::Decoded(text)
+    }
+
+    /// The parser places a block scalar at its first line of content, and its end at the next token. It is
+    /// taken from its header (`|`, `>`) to the end of its last line that is not blank.
+    fn block_scalar(&self, start: Position, end: u32, text: &str) -> (Position, u32) {
+        // Without content before the end of the file, the parser does place it at the header.
+        let at_header = matches!(self.text.as_bytes().get(start.byte as usize), Some(b'|' | b'>'));
+        if at_header && text.trim().is_empty() {
+            return (start, end);
+        }
+        let mut line_end = start.byte as usize;
+        let mut line = start.line;
+        let start = loop {
+            let line_start = line_start(self.text, line_end);
+            let text = self.text.get(line_start..line_end).unwrap_or("");
+            if let Some(at) = block_scalar_header(text) {
+                let column = clamp(text.get(..at).unwrap_or("").chars().count() + 1);
+                break Position { byte: clamp(line_start + at), line, column };
+            }
+            let between = text.trim_start();
+            if line_start == 0 || !(between.is_empty() || between.starts_with('#')) {
+                break start;
+            }
+            line_end = before_line_break(self.text, line_start);
+            line = line.saturating_sub(1);
+        };
+        let source = self.text.get(start.byte as usize..end as usize).unwrap_or("");
+        (start, start.byte + clamp(source.trim_end().len()))
+    }
+
+    /// The parser places an indentless sequence (its dashes under the key) at its first item.
+    fn sequence_start(&self, start: Position) -> Position {
+        let Some(mapping) = self.builder.open_block_mapping() else { return start };
+        let line_start = line_start(self.text, start.byte as usize);
+        let line = self.text.get(line_start..start.byte as usize).unwrap_or("");
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        if line.as_bytes().get(indent) == Some(&b'-') && mapping.column as usize == indent + 1 {
+            return Position { byte: clamp(line_start + indent), column: mapping.column, ..start };
+        }
+        start
+    }
+
+    /// The parser places an absent value at the colon before it.
+    fn absent_value(&self, start: Position) -> Position {
+        let is_value = matches!(self.builder.innermost(), Some((Kind::Mapping { .. }, n)) if n % 2 == 1);
+        if is_value && self.text.as_bytes().get(start.byte as usize) == Some(&b':') {
+            return Position { byte: start.byte + 1, column: start.column + 1, ..start };
+        }
+        start
     }
 
     /// The error, with the likely reason where the document is a template.
-    fn explain(&self, fault: Fault) -> DocumentError {
-        let from = document_start(self.text, fault.at.byte as usize);
-        let rest = self.text.get(from..).unwrap_or("");
-        let document = rest.get(..document_end(rest)).unwrap_or(rest);
+    fn explain(&mut self, fault: Fault) -> DocumentError {
+        let from = std::mem::replace(&mut self.document, fault.at);
+        let end = document_end(self.text, fault.at.byte as usize);
+        let document = self.text.get(from.byte as usize..end).unwrap_or("");
         let mut error = fault.into_error(self.path);
         if error.message == NOT_RENDERED {
             error.templated = true;
         } else if let Some((line, _)) = looks_templated(document) {
-            let before = self.text.get(..from).unwrap_or("").bytes().filter(|b| *b == b'\n').count();
-            let line = clamp(before).saturating_add(line);
+            let line = from.line.saturating_add(line).saturating_sub(1);
             error.message = format!("{} (line {line} holds {NOT_RENDERED})", error.message);
             error.templated = true;
         }
@@ -149,17 +213,39 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the document that holds the offset starts.
-fn document_start(text: &str, at: usize) -> usize {
-    let before = text.get(..at).unwrap_or(text);
-    before.rfind("\n---").map_or(0, |newline| newline + 1)
+/// Where the line that holds the offset starts. A lone carriage return ends a line, too (YAML 1.2.2, 5.4).
+fn line_start(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or("").rfind(['\n', '\r']).map_or(0, |line_break| line_break + 1)
 }
 
-/// Where the first document of the text ends.
-fn document_end(text: &str) -> usize {
-    let after_marker = if text.starts_with("---") { 3 } else { 0 };
-    let rest = text.get(after_marker..).unwrap_or("");
-    rest.find("\n---").map_or(text.len(), |newline| after_marker + newline)
+/// The end of the line before one that starts at the offset.
+fn before_line_break(text: &str, line_start: usize) -> usize {
+    let before = text.get(..line_start).unwrap_or("");
+    let cut = before.strip_suffix("\r\n").or_else(|| before.strip_suffix(['\n', '\r']));
+    cut.map_or(0, str::len)
+}
+
+/// Where on a line a block scalar's header stands: `key: |2- # comment`, up to the end of the line.
+fn block_scalar_header(line: &str) -> Option<usize> {
+    line.match_indices(['|', '>']).map(|(at, _)| at).find(|at| {
+        let before = line.as_bytes().get(..*at).and_then(|before| before.last());
+        let after = line.get(at + 1..).unwrap_or("").trim_start_matches(['+', '-']);
+        let after = after.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(['+', '-']);
+        let rest = after.trim_start();
+        let blank_between = rest.len() < after.len();
+        matches!(before, None | Some(b' ' | b'\t'))
+            && (rest.is_empty() || (blank_between && rest.starts_with('#')))
+    })
+}
+
+/// Where the document that holds the offset ends.
+fn document_end(text: &str, at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or("");
+    let marker = rest.match_indices('\n').find(|(newline, _)| {
+        let line = rest.get(newline + 1..).unwrap_or("");
+        line.starts_with("---") || line.starts_with("...")
+    });
+    marker.map_or(text.len(), |(newline, _)| at + newline)
 }
 
 fn fault(error: &ScanError) -> Fault {
