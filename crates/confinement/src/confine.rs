@@ -25,6 +25,8 @@ pub struct Request {
     pub setuid_hints: Vec<Fact<Arc<str>>>,
     /// `uid`, `user`, `uid:gid`, as engines read it.
     pub user: Option<Fact<Arc<str>>>,
+    /// The primary group, where it is asked for apart from the user (`runAsGroup`).
+    pub group: Option<Fact<Arc<str>>>,
     /// `runAsNonRoot: true`: a kubelet refuses to start the container as root.
     pub refuses_root: Option<Fact<bool>>,
     /// Numbers or names.
@@ -292,6 +294,13 @@ fn identity(request: &Request, engine: &Engine, no_new_privileges: Fact<bool>) -
             };
             (fact(None), root, fact(None))
         }
+    };
+    let gid = match &request.group {
+        Some(group) => {
+            let number = group.get().and_then(|g| if &**g == "root" { Some(0) } else { g.parse().ok() });
+            Fact { value: number, origin: group.origin.clone() }
+        }
+        None => gid,
     };
     let mut groups: Vec<u32> = Vec::new();
     let mut names: Vec<Arc<str>> = Vec::new();

@@ -4,6 +4,7 @@
 
 pub mod context;
 pub mod document;
+pub mod kubernetes;
 pub mod options;
 
 pub use context::Context;
