@@ -13,6 +13,7 @@ pub mod parts;
 pub mod pod;
 pub mod seccomp;
 pub mod subject;
+pub mod version;
 
 pub use capability::{Capability, CapabilitySet};
 pub use confine::{Request, confine};
