@@ -1,9 +1,9 @@
 //! Versions, compared by the rules of whoever issued them.
 //!
-//! Whether a flaw is present hangs on the order of two versions, and every distribution orders them in its own
-//! way: `1.1.5~rc1` is older than `1.1.5` for dpkg and rpm, and no version at all for apk. The strings come from
-//! package databases, engines (`docker version`) and the kernel (`uname -r`); the answers go to the flaw matcher.
-//! A comparison is total and never fails: what no rule covers is ordered as text.
+//! Whether a flaw is present hangs on the order of two versions, and every distribution orders them in its
+//! own way: `1.1.5~rc1` is older than `1.1.5` for dpkg and rpm, and no version at all for apk. The strings
+//! come from package databases, engines (`docker version`) and the kernel (`uname -r`); the answers go to the
+//! flaw matcher. A comparison is total and never fails: what no rule covers is ordered as text.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -75,7 +75,8 @@ fn compare_digits(a: &str, b: &str) -> Ordering {
 }
 
 /// The leading part of `text` whose bytes satisfy `wanted`, and the rest. Both ends are character boundaries,
-/// because a byte of a multi-byte character is either taken with all its siblings or stops the run at its first.
+/// because a byte of a multi-byte character is either taken with all its siblings or stops the run at its
+/// first.
 fn take(text: &str, wanted: impl Fn(char) -> bool) -> (&str, &str) {
     let end = text.find(|c| !wanted(c)).unwrap_or(text.len());
     text.split_at(end)
@@ -138,8 +139,8 @@ fn compare_dpkg_text(a: &str, b: &str) -> Ordering {
 // rpm
 // ---------------------------------------------------------------------------------------------------------
 
-/// Orders two `[epoch:]version[-release]`. Where one of them has no release, releases are not compared: that is
-/// how rpm matches a dependency, and how an advisory names "any build of 1.2.8".
+/// Orders two `[epoch:]version[-release]`. Where one of them has no release, releases are not compared: that
+/// is how rpm matches a dependency, and how an advisory names "any build of 1.2.8".
 pub fn compare_rpm(a: &str, b: &str) -> Ordering {
     let (epoch_a, a) = epoch(a.trim());
     let (epoch_b, b) = epoch(b.trim());
@@ -154,8 +155,8 @@ pub fn compare_rpm(a: &str, b: &str) -> Ordering {
     })
 }
 
-/// The order of rpmvercmp(): segments of digits and of letters, separators are only separators, digits are newer
-/// than letters, `~` is older than the end, `^` newer than the end and older than anything else.
+/// The order of rpmvercmp(): segments of digits and of letters, separators are only separators, digits are
+/// newer than letters, `~` is older than the end, `^` newer than the end and older than anything else.
 /// Source: rpm-version(7) and rpmio/rpmvercmp.c.
 fn compare_rpm_part(mut a: &str, mut b: &str) -> Ordering {
     loop {
@@ -206,7 +207,8 @@ fn compare_rpm_part(mut a: &str, mut b: &str) -> Ordering {
 // ---------------------------------------------------------------------------------------------------------
 
 /// One piece of an apk version. The order of the kinds is apk's: where two versions are equal so far, the one
-/// that goes on with the earlier kind is the newer one (`1.0.1` over `1.0a` over `1.0_p1` over `1.0-r1` over `1.0`).
+/// that goes on with the earlier kind is the newer one (`1.0.1` over `1.0a` over `1.0_p1` over `1.0-r1` over
+/// `1.0`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ApkKind {
     Number,
@@ -364,9 +366,9 @@ const STAGES: [(&str, Stage); 6] = [
     ("rc", Stage::Candidate),
 ];
 
-/// A project's own release number, as its advisories use it: dotted numbers, perhaps a stage before the release.
-/// Semantic versioning is not enough: runc had `1.0.0-rc93`, Docker `18.09.7-ce`, and distributions add `+ds1`.
-/// What follows the stage (build metadata, a distribution's revision) does not order.
+/// A project's own release number, as its advisories use it: dotted numbers, perhaps a stage before the
+/// release. Semantic versioning is not enough: runc had `1.0.0-rc93`, Docker `18.09.7-ce`, and distributions
+/// add `+ds1`. What follows the stage (build metadata, a distribution's revision) does not order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Release {
     numbers: Vec<u64>,
@@ -375,8 +377,8 @@ pub struct Release {
 }
 
 impl Release {
-    /// Reads `v1.2.3`, `1.0.0-rc93`, `1.4.0-rc.3`, `20.10.24+dfsg1`, `5:29.4.2`. `None` where the text does not
-    /// begin with a number.
+    /// Reads `v1.2.3`, `1.0.0-rc93`, `1.4.0-rc.3`, `20.10.24+dfsg1`, `5:29.4.2`. `None` where the text does
+    /// not begin with a number.
     pub fn parse(text: &str) -> Option<Release> {
         let text = epoch(text.trim()).1;
         let mut rest = text.strip_prefix(['v', 'V']).unwrap_or(text);
@@ -480,13 +482,25 @@ pub fn compare_upstream(a: &str, b: &str) -> Ordering {
 pub enum KernelBuilder {
     Debian,
     Ubuntu,
-    Fedora,
-    /// Red Hat Enterprise Linux and its rebuilds: one version number for years, with features and fixes of later
-    /// kernels carried back into it.
-    RedHat,
-    Amazon,
-    /// No builder known by name: a kernel from kernel.org, perhaps with a local suffix.
+    /// Another distribution, by its name.
+    Distribution(&'static str),
+    /// A distribution that keeps one version number for years and carries features and fixes of later kernels
+    /// back into it, by its name: Red Hat and its rebuilds, SUSE, openEuler.
+    LongTerm(&'static str),
+    /// No distribution known by name: a kernel from kernel.org, perhaps with a local suffix.
     Other,
+}
+
+impl KernelBuilder {
+    /// The distribution's name; `None` for [`KernelBuilder::Other`].
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            KernelBuilder::Debian => Some("Debian"),
+            KernelBuilder::Ubuntu => Some("Ubuntu"),
+            KernelBuilder::Distribution(name) | KernelBuilder::LongTerm(name) => Some(name),
+            KernelBuilder::Other => None,
+        }
+    }
 }
 
 /// A kernel's release name, `uname -r`.
@@ -496,7 +510,8 @@ pub struct KernelRelease {
     /// The numbers at its front.
     pub release: Release,
     /// Whether those numbers name the stable release the kernel was built from. Debian 12 (`6.1.0-28-amd64`),
-    /// Ubuntu (`5.15.0-179-generic`) and Red Hat (`5.14.0-427.el9`) write a fixed third number instead.
+    /// Ubuntu (`5.15.0-179-generic`), Red Hat (`5.14.0-427.el9`) and SUSE (`6.4.0-150600.23-default`) write a
+    /// 0 as third number instead.
     pub names_stable_release: bool,
     /// What follows the numbers, without the separator: `28-amd64`, `179-generic`, `fc-v657`.
     pub suffix: String,
@@ -515,17 +530,17 @@ impl KernelRelease {
         let suffix = suffix.trim_start_matches(['-', '+', '.', '_']);
         let builder = builder(text, suffix);
         let fixed_third_number = match builder {
-            KernelBuilder::Debian | KernelBuilder::Ubuntu | KernelBuilder::RedHat => {
+            KernelBuilder::Debian | KernelBuilder::Ubuntu | KernelBuilder::LongTerm(_) => {
                 release.number(2) == 0 && release.length() > 2
             }
-            KernelBuilder::Fedora | KernelBuilder::Amazon | KernelBuilder::Other => false,
+            KernelBuilder::Distribution(_) | KernelBuilder::Other => false,
         };
         let suffix = suffix.to_string();
         Some(KernelRelease { builder, names_stable_release: !fixed_third_number, release, suffix })
     }
 
-    /// Ubuntu's ABI number, the 179 of `5.15.0-179-generic`, with which its packages `5.15.0-179.189` begin. Only
-    /// the generic flavours count together; clouds (`-aws`, `-azure`) number on their own.
+    /// Ubuntu's ABI number, the 179 of `5.15.0-179-generic`, with which its packages `5.15.0-179.189` begin.
+    /// Only the generic flavours count together; clouds (`-aws`, `-azure`) number on their own.
     pub fn ubuntu_abi(&self) -> Option<u64> {
         let (abi, flavour) = self.suffix.split_once('-')?;
         let generic = matches!(flavour, "generic" | "lowlatency" | "generic-lpae" | "generic-64k");
@@ -566,25 +581,40 @@ const DEBIAN_FLAVOURS: [&str; 12] = [
     "loong64",
 ];
 
+/// Marks of distributions in a release name: a part that begins with the mark, and goes on with a digit where
+/// the second member says so (`fc40`, but not Firecracker's `fc-v657`).
+const MARKS: [(&str, bool, KernelBuilder); 21] = [
+    ("fc", true, KernelBuilder::Distribution("Fedora")),
+    ("el", true, KernelBuilder::LongTerm("Red Hat")),
+    ("oe", true, KernelBuilder::LongTerm("openEuler")),
+    ("an", true, KernelBuilder::LongTerm("OpenAnolis")),
+    ("tl", true, KernelBuilder::LongTerm("TencentOS")),
+    ("default", false, KernelBuilder::LongTerm("SUSE")),
+    ("amzn", true, KernelBuilder::Distribution("Amazon")),
+    ("azl", true, KernelBuilder::Distribution("Azure Linux")),
+    ("cm", true, KernelBuilder::Distribution("Azure Linux")),
+    ("ph", true, KernelBuilder::Distribution("Photon")),
+    ("pve", false, KernelBuilder::Distribution("Proxmox")),
+    ("lts", false, KernelBuilder::Distribution("Alpine or Arch")),
+    ("virt", false, KernelBuilder::Distribution("Alpine")),
+    ("arch", true, KernelBuilder::Distribution("Arch")),
+    ("rpt", false, KernelBuilder::Distribution("Raspberry Pi")),
+    ("rpi", false, KernelBuilder::Distribution("Raspberry Pi")),
+    ("flatcar", false, KernelBuilder::Distribution("Flatcar")),
+    ("talos", false, KernelBuilder::Distribution("Talos")),
+    ("gardenlinux", false, KernelBuilder::Distribution("Garden Linux")),
+    ("deb", true, KernelBuilder::Debian),
+    ("bpo", false, KernelBuilder::Debian),
+];
+
 fn builder(text: &str, suffix: &str) -> KernelBuilder {
-    let parts = || text.split(['.', '-', '_', '+']);
-    let numbered = |prefix: &str| {
-        parts().any(|part| {
-            part.strip_prefix(prefix)
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
-        })
+    let marked = |mark: &str, digit: bool| {
+        text.split(['.', '-', '_', '+'])
+            .filter_map(|part| part.strip_prefix(mark))
+            .any(|rest| if digit { rest.starts_with(|c: char| c.is_ascii_digit()) } else { true })
     };
-    if numbered("fc") {
-        return KernelBuilder::Fedora;
-    }
-    if numbered("el") || parts().any(|part| part.ends_with("uek")) {
-        return KernelBuilder::RedHat;
-    }
-    if parts().any(|part| part.starts_with("amzn")) {
-        return KernelBuilder::Amazon;
-    }
-    if parts().any(|part| part.starts_with("deb") || part.starts_with("bpo")) {
-        return KernelBuilder::Debian;
+    if let Some((_, _, builder)) = MARKS.iter().find(|(mark, digit, _)| marked(mark, *digit)) {
+        return *builder;
     }
     let Some((abi, flavour)) = suffix.split_once('-') else { return KernelBuilder::Other };
     if abi.is_empty() || !abi.bytes().all(|b| b.is_ascii_digit()) {

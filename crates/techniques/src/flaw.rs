@@ -1,22 +1,24 @@
-//! Known flaws (CVEs) of kernels, runtimes and engines: where each is present, and what it needs to be reached.
+//! Known flaws (CVEs) of kernels, runtimes and engines: where each is present, and what it needs to be
+//! reached.
 //!
-//! The data stands in `flaws/*.yaml` (its shape in `flaws/README.md`) and is embedded as JSON. What is installed
-//! comes from a live host or a facts file; the answer goes to the solver, which reports a flaw only where it is
-//! present *and* its conditions hold. A flaw that is fixed is no wall, so it simply is not there.
+//! The data stands in `flaws/*.yaml` (its shape in `flaws/README.md`) and is embedded as JSON. What is
+//! installed comes from a live host or a facts file; the answer goes to the solver, which reports a flaw only
+//! where it is present *and* its conditions hold. A flaw that is fixed is no wall, so it simply is not there.
 //!
 //! # How presence is decided
 //!
 //! The first rule that has an answer decides, and says why:
 //!
-//! 1. **The distribution's package.** Distributions carry fixes back without moving the upstream version, so their
-//!    own package version, by their own order, comes first: at or after the fixed one is fixed, before it present.
-//!    `unfixed` in the data names the newest package known to lack the fix; a later one is not judged by it.
-//! 2. **The package's changelog.** It names the CVE: fixed. That it does not proves nothing: fixes are uploaded
-//!    before their number is public (Debian's linux 6.1.170-2 fixed CVE-2026-43284 without naming it), and old
-//!    entries are cut off.
-//! 3. **The upstream version.** Not yet affected, or at or after the fix of its stream: not present, whoever built
-//!    it. Affected: present where the project itself built it (a static binary, Docker's own packages, a kernel
-//!    from kernel.org); unknown where a distribution did, because a backport cannot be excluded.
+//! 1. **The distribution's package.** Distributions carry fixes back without moving the upstream version, so
+//!    their own package version, by their own order, comes first: at or after the fixed one is fixed, before
+//!    it present. `unfixed` in the data names the newest package known to lack the fix; a later one is not
+//!    judged by it.
+//! 2. **The package's changelog.** It names the CVE: fixed. That it does not proves nothing: fixes are
+//!    uploaded before their number is public (Debian's linux 6.1.170-2 fixed CVE-2026-43284 without naming
+//!    it), and old entries are cut off.
+//! 3. **The upstream version.** Not yet affected, or at or after the fix of its stream: not present, whoever
+//!    built it. Affected: present where the project itself built it (a static binary, Docker's own packages,
+//!    a kernel from kernel.org); unknown where a distribution did, because a backport cannot be excluded.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -93,12 +95,18 @@ impl Needs {
 /// * a release at or after the fix of its stream is fixed, one before it is affected;
 /// * a stream newer than every named one began after the fix;
 /// * any other stream never got one, so all of it from `introduced` on is affected.
+///
+/// Where the first affected release is not known, a release before the fix of its stream still counts as
+/// affected.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Affected {
-    /// The first release that has the flaw; `0` for the first ever. Absent: not known, and then streams without a
-    /// named fix are not judged.
+    /// The first release that has the flaw; `0` for the first ever. Absent: not known, and then streams
+    /// without a named fix are not judged.
     pub introduced: Option<String>,
+    /// The first affected release of each older stream that the flaw was carried back to.
+    #[serde(default)]
+    pub introduced_in_streams: Vec<String>,
     /// The first fixed release of each stream that got one.
     #[serde(default)]
     pub fixed: Vec<String>,
@@ -123,6 +131,21 @@ pub struct DistributionFix {
     pub fixed: Option<String>,
     /// The newest package version known to lack it.
     pub unfixed: Option<String>,
+}
+
+impl DistributionFix {
+    /// Whether it speaks of this package, and of its stream: a newer stream that the same release offers
+    /// beside (Debian's backports, Ubuntu's hardware enablement kernels) sorts after every version here and
+    /// has other fixes.
+    fn is_about(&self, package: &Package, packages: &Packages) -> bool {
+        let stream = |version: &str| Release::parse(version).map(|release| release.stream());
+        let named = match &self.package {
+            Some(name) => *name == package.name,
+            None => names(&packages.names, &package.name),
+        };
+        let known = self.fixed.as_deref().or(self.unfixed.as_deref());
+        named && known.is_some_and(|known| stream(known) == stream(&package.version))
+    }
 }
 
 /// What is installed of a component.
@@ -166,7 +189,8 @@ impl Presence {
     }
 }
 
-/// Package names by which a component is installed, from the head of its file; `*` at the end matches any rest.
+/// Package names by which a component is installed, from the head of its file; `*` at the end matches any
+/// rest.
 #[derive(Debug, Default, Deserialize)]
 struct Packages {
     /// Packages whose version is the component's.
@@ -237,12 +261,12 @@ impl Flaw {
             let why = self.undecidable.as_deref().unwrap_or("no version range is known");
             return Presence::Unknown { why: format!("{}: {why}", self.id) };
         };
-        self.by_distribution(installed)
+        self.by_distribution(affected, installed)
             .or_else(|| self.by_changelog(installed))
             .unwrap_or_else(|| self.by_upstream_version(affected, installed))
     }
 
-    fn by_distribution(&self, installed: &Installed) -> Option<Presence> {
+    fn by_distribution(&self, affected: &Affected, installed: &Installed) -> Option<Presence> {
         let package = self.distribution_package(installed)?;
         let scheme = Scheme::of_distribution(&package.distribution)?;
         let release = package.release.as_deref()?;
@@ -253,35 +277,35 @@ impl Flaw {
         let known = self.distributions.iter().find(|known| {
             known.distribution == package.distribution
                 && release.strip_prefix(&known.release).is_some_and(|r| r.is_empty() || r.starts_with('.'))
-                && match &known.package {
-                    Some(name) => *name == package.name,
-                    None => names(&self.packages.names, &package.name),
-                }
+                && known.is_about(package, self.packages)
         })?;
         let Package { name, version, distribution, .. } = package;
-        let source = source_version(scheme, version);
+        if let Some(fixed) = known.fixed.as_deref().filter(|fixed| scheme.compare(version, fixed).is_ge()) {
+            let why = format!("{name} {version}: fixed in {distribution} {release} since {fixed}");
+            return Some(Presence::Fixed { why });
+        }
+        if self.is_newer_than(affected, installed) {
+            return None;
+        }
         if let Some(fixed) = &known.fixed {
-            return Some(if scheme.compare(version, fixed).is_ge() {
-                let why = format!("{name} {version}: fixed in {distribution} {release} since {fixed}");
-                Presence::Fixed { why }
-            } else {
-                let why = format!(
-                    "{name} {version} is before {fixed}, which has the fix in {distribution} {release}"
-                );
-                Presence::Present { why }
-            });
+            let why =
+                format!("{name} {version} is before {fixed}, which has the fix in {distribution} {release}");
+            return Some(Presence::Present { why });
         }
         let unfixed = known.unfixed.as_deref()?;
-        let why = if source == unfixed {
-            format!("{name} {version}: the fix is not in this package of {distribution} {release}")
-        } else {
-            format!(
-                "{name} {version} is before {unfixed} of {distribution} {release}, which still has no fix"
-            )
-        };
+        let why = format!("{name} {version}: {distribution} {release} has no fix up to {unfixed}");
         // A changelog that names the CVE after all wins over what was known when the data was written.
         let named = installed.changelog_cves.as_ref().is_some_and(|cves| cves.contains(&self.id));
-        (scheme.compare(source, unfixed).is_le() && !named).then_some(Presence::Present { why })
+        let known_to_lack = scheme.compare(source_version(scheme, version), unfixed).is_le();
+        (known_to_lack && !named).then_some(Presence::Present { why })
+    }
+
+    /// Whether the flaw came into the upstream source after what is installed was taken from it.
+    fn is_newer_than(&self, affected: &Affected, installed: &Installed) -> bool {
+        self.build(installed).is_some_and(|build| {
+            let verdict = affected.verdict(&build.release, build.names_release);
+            matches!(verdict, Verdict::NotYet(_)) && !build.carries_features_back
+        })
     }
 
     fn by_changelog(&self, installed: &Installed) -> Option<Presence> {
@@ -343,7 +367,8 @@ impl Flaw {
             installed.version.as_deref().filter(|v| Release::parse(v).is_some()).or(package_version)?;
         let distribution = match &installed.package {
             Some(_) => self.distribution_package(installed).map(|package| package.distribution.clone()),
-            // An engine asked over its socket tells no package, but a distribution's build often marks its version.
+            // An engine asked over its socket tells no package, but a distribution's build often marks its
+            // version.
             None => has_distribution_mark(shown).then(|| "a distribution".to_string()),
         };
         Some(Build {
@@ -358,19 +383,15 @@ impl Flaw {
     fn kernel_build(&self, installed: &Installed) -> Option<Build> {
         let package = self.distribution_package(installed);
         let kernel = installed.version.as_deref().and_then(KernelRelease::parse);
-        // Debian's package version begins with the stable release, which its release name hides (6.1.0-44-amd64).
+        // Debian's package version begins with the stable release, which its release name hides
+        // (6.1.0-44-amd64).
         let debian = package
             .filter(|package| package.distribution == "debian" && names(&self.packages.names, &package.name))
             .and_then(|package| Release::parse(&package.version).map(|release| (release, &package.version)));
-        let builder = kernel.as_ref().map_or(KernelBuilder::Debian, |kernel| kernel.builder);
-        let distribution = match builder {
-            KernelBuilder::Debian => Some("Debian".to_string()),
-            KernelBuilder::Ubuntu => Some("Ubuntu".to_string()),
-            KernelBuilder::Fedora => Some("Fedora".to_string()),
-            KernelBuilder::RedHat => Some("Red Hat".to_string()),
-            KernelBuilder::Amazon => Some("Amazon".to_string()),
-            KernelBuilder::Other => package.map(|package| package.distribution.clone()),
-        };
+        let builder = kernel.as_ref().map(|kernel| kernel.builder);
+        let distribution = builder
+            .and_then(|builder| builder.name().map(str::to_string))
+            .or_else(|| package.map(|package| package.distribution.clone()));
         if let Some((release, version)) = debian {
             let shown = version.clone();
             return Some(Build {
@@ -385,7 +406,7 @@ impl Flaw {
         Some(Build {
             shown: installed.version.as_deref()?.trim().to_string(),
             names_release: kernel.names_stable_release,
-            carries_features_back: kernel.builder == KernelBuilder::RedHat,
+            carries_features_back: matches!(kernel.builder, KernelBuilder::LongTerm(_)),
             release: kernel.release,
             distribution,
         })
@@ -419,12 +440,14 @@ fn source_version(scheme: Scheme, version: &str) -> &str {
     }
 }
 
-/// Marks that distributions put into a program's own version: `20.10.24+dfsg1`, `1.6.20~ds1`, `4.3.1+ds1`,
-/// `1.1.12-0ubuntu3`, `4:1.1.12-1.el9`.
+/// Marks that distributions and providers put into a program's own version: `20.10.24+dfsg1`, `1.6.20~ds1`,
+/// `1.1.12-0ubuntu3`, `4.9.4-rhel`, `v1.29.3-eks-ae9a62a`.
 fn has_distribution_mark(version: &str) -> bool {
-    ["+ds", "~ds", "+dfsg", "~dfsg", "ubuntu", "+deb", "~deb", ".el", ".fc", ".amzn", ".azl", ".cm2"]
-        .iter()
-        .any(|mark| version.contains(mark))
+    const MARKS: [&str; 16] = [
+        "+ds", "~ds", "+dfsg", "~dfsg", "ubuntu", "+deb", "~deb", ".el", ".fc", ".amzn", ".azl", ".cm2",
+        "rhel", "azure", "-eks", "-gke",
+    ];
+    MARKS.iter().any(|mark| version.contains(mark))
 }
 
 enum Verdict {
@@ -440,7 +463,7 @@ enum Verdict {
 impl Affected {
     /// Judges a release; where only its stream is known (`exact` is false), what all its releases share.
     fn verdict(&self, release: &Release, exact: bool) -> Verdict {
-        let introduced = self.introduced.as_deref().and_then(Release::parse);
+        let introduced = self.first_affected(release);
         if let Some(introduced) = &introduced {
             let before = if exact { release < introduced } else { release.stream() < introduced.stream() };
             if before {
@@ -478,6 +501,14 @@ impl Affected {
         }
     }
 
+    /// The first affected release of a release's stream, or else of all.
+    fn first_affected(&self, release: &Release) -> Option<Release> {
+        let mut streams = self.introduced_in_streams.iter().filter_map(|first| Release::parse(first));
+        streams
+            .find(|first| first.stream() == release.stream())
+            .or_else(|| self.introduced.as_deref().and_then(Release::parse))
+    }
+
     fn without_fix(&self, release: &Release) -> Verdict {
         match self.last_affected.as_deref().and_then(Release::parse) {
             Some(last) if *release <= last => Verdict::Affected(format!("no fix known up to {last}")),
@@ -488,7 +519,8 @@ impl Affected {
 
     fn range(&self, fix: Option<&Release>) -> String {
         let from = match self.introduced.as_deref() {
-            None | Some("0") => String::new(),
+            None => "since when is not known, ".to_string(),
+            Some("0") => String::new(),
             Some(introduced) => format!("from {introduced}, "),
         };
         match fix {
@@ -498,7 +530,7 @@ impl Affected {
     }
 }
 
-/// A changelog beyond this many bytes is not read on; the longest known, of Debian's linux, has 7 MB.
+/// A changelog beyond this many bytes is not read on; the longest known, of Debian's linux, has 4 MB.
 const CHANGELOG_BYTES: usize = 32 << 20;
 /// More identifiers than this are not collected; Debian's linux names 4,500.
 const CHANGELOG_CVES: usize = 100_000;

@@ -326,6 +326,8 @@ fn a_projects_own_package_has_no_backports() {
 fn a_version_that_a_distribution_marked_is_not_taken_for_the_projects_build() {
     check("docker", "CVE-2026-34040", &version("20.10.24+dfsg1"), Unknown, "as the engine's API tells it");
     check("containerd", "CVE-2024-25621", &version("1.6.20~ds1"), Unknown, "as containerd tells it");
+    check("podman", "CVE-2025-9566", &version("4.9.4-rhel"), Unknown, "as Red Hat's podman tells it");
+    check("kubernetes", "CVE-2024-10220", &version("v1.29.3-eks-ae9a62a"), Unknown, "a provider's build");
     check("docker", "CVE-2019-14271", &version("20.10.24+dfsg1"), Fixed, "upstream fixed it long before");
 }
 
@@ -373,7 +375,11 @@ fn kernels_are_decided_by_their_stream_and_by_who_built_them() {
         ("6.8.5", "CVE-2026-31431", Present, "6.8 never got the fix"),
         ("5.10.250", "CVE-2026-31431", Unknown, "5.10 got it in a release not known here"),
         ("4.13.9", "CVE-2026-31431", Fixed, "came with 4.14"),
-        ("6.3.5", "CVE-2026-46242", Unknown, "when it came is not known, and 6.3 got no fix"),
+        ("6.3.5", "CVE-2026-46323", Unknown, "when it came is not known, and 6.3 got no fix"),
+        ("6.3.5", "CVE-2026-46242", Fixed, "came with 6.4"),
+        ("6.1.174", "CVE-2026-46242", Fixed, "carried back into 6.1 with 6.1.175"),
+        ("6.1.175", "CVE-2026-46242", Present, "carried back into 6.1 with 6.1.175"),
+        ("6.5.1", "CVE-2026-46242", Present, "between 6.4 and the first stream that was fixed"),
         ("5.16.20", "CVE-2022-0847", Fixed, "after 5.16.11"),
         ("5.17.0", "CVE-2022-0847", Fixed, "a newer stream"),
         ("5.4.0", "CVE-2022-0847", Fixed, "came with 5.8"),
@@ -398,6 +404,9 @@ fn kernels_are_decided_by_their_stream_and_by_who_built_them() {
         ("6.1.112-122.189.amzn2023.x86_64", "CVE-2024-1086", Fixed, "after 6.1.76"),
         ("6.1.70-1.amzn2023.x86_64", "CVE-2024-1086", Unknown, "below the fix, but Amazon patches"),
         ("5.10.200-linuxkit", "CVE-2024-1086", Present, "Docker Desktop's kernel below 5.10.210"),
+        ("6.4.0-150600.23.25-default", "CVE-2023-32233", Fixed, "SUSE began after the fix of 6.3.2"),
+        ("6.4.0-150600.23.25-default", "CVE-2026-31431", Unknown, "SUSE carries fixes back"),
+        ("6.12.75+rpt-rpi-v8", "CVE-2026-31431", Unknown, "Raspberry Pi patches"),
         ("next", "CVE-2024-1086", Unknown, "not a release"),
     ];
     for (release, id, expected, reason) in cases {
@@ -428,6 +437,8 @@ fn distribution_kernels_are_decided_by_their_package() {
         (bookworm("6.1.174-1"), "CVE-2026-46300", Fixed, "the fix"),
         (bookworm("6.1.172-1"), "CVE-2026-46300", Present, "before the fix"),
         (bookworm("6.1.180-1"), "CVE-2026-53361", Present, "before 6.1.187-1"),
+        (bookworm("6.1.174-1"), "CVE-2026-46242", Fixed, "before Debian's fix, but before the flaw as well"),
+        (bookworm("6.1.176-1"), "CVE-2026-46242", Fixed, "taken out again where upstream 6.1.176 has it"),
         (bookworm("6.1.192-2"), "CVE-2026-80590", Fixed, "after 6.1.187-1"),
         (bookworm("6.1.8-1"), "CVE-2023-0386", Unknown, "below upstream's 6.1.9, Debian may have patched"),
         (bookworm("6.1.20-1"), "CVE-2023-0386", Fixed, "the package begins with the stable release"),
@@ -439,6 +450,30 @@ fn distribution_kernels_are_decided_by_their_package() {
         (trixie("6.12.90-2"), "CVE-2026-43494", Fixed, "the fix"),
         (jammy("5.15.0-173-generic", "5.15.0-173.183"), "CVE-2026-31431", Present, "before -179"),
         (jammy("5.15.0-179-generic", "5.15.0-179.189"), "CVE-2026-31431", Fixed, "the fix"),
+        (
+            running(
+                "6.12.74+bpo-amd64",
+                package("debian", "12", "linux-image-6.12.74+bpo-amd64", "6.12.74-1~bpo12+1"),
+            ),
+            "CVE-2026-31431",
+            Unknown,
+            "a backported 6.12 sorts after the fix of 6.1 and lacks it",
+        ),
+        (
+            running(
+                "6.12.90+bpo-amd64",
+                package("debian", "12", "linux-image-6.12.90+bpo-amd64", "6.12.90-1~bpo12+1"),
+            ),
+            "CVE-2026-31431",
+            Fixed,
+            "a backported 6.12 after upstream's fix",
+        ),
+        (
+            jammy("6.8.0-60-generic", "6.8.0-60.63~22.04.1"),
+            "CVE-2026-31431",
+            Unknown,
+            "not the 5.15 of this release",
+        ),
         (jammy("5.15.0-1071-aws", "5.15.0-1071.77"), "CVE-2026-31431", Unknown, "a cloud numbers on its own"),
     ];
     for (installed, id, expected, reason) in cases {
@@ -498,6 +533,7 @@ fn every_range_is_made_of_releases() {
             .fixed
             .iter()
             .chain(&affected.fixed_in_unknown_release_of)
+            .chain(&affected.introduced_in_streams)
             .chain(&affected.introduced)
             .chain(&affected.last_affected);
         for version in versions {
