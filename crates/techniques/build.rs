@@ -85,9 +85,12 @@ fn yaml_files(folder: &Path, found: &mut Vec<PathBuf>, errors: &mut Vec<String>)
 fn read(path: &Path, name: &str) -> Result<Map<String, Value>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
-        let place = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
         let message = error.to_string();
-        format!("{name}{place}: {}", message.lines().next().unwrap_or("not YAML"))
+        let message = message.lines().next().unwrap_or("not YAML").trim_start_matches("error: ");
+        let Some(at) = error.location() else { return format!("{name}: {message}") };
+        let (line, column) = (at.line(), at.column());
+        let message = message.trim_start_matches(&format!("line {line} column {column}: "));
+        format!("{name}:{line}:{column}: {message}")
     })?;
     match value {
         Value::Object(members) => Ok(members),

@@ -135,12 +135,14 @@ fn rpm_epochs_and_releases_count_and_a_missing_release_matches_any() {
     );
 }
 
-/// Facts from apk-tools' own test/version.data.
+/// Facts from apk-tools' own test/version.data; the second and third lines, on leading zeros, from its src/version.c.
 #[test]
 fn apk_versions_sort_as_apk_tools_sorts_them() {
     check(
         compare_apk,
         "2.34 > 0.1.0_alpha
+         1.02 < 1.1
+         1.01 > 1.0
          23_foo > 4_beta
          1.0 < 1.0bc
          0.1.0_alpha = 0.1.0_alpha

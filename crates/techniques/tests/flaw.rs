@@ -586,7 +586,7 @@ runc (1.1.5+ds1-1+deb12u1) bookworm-security; urgency=high
 
   * CVE-2024-21626: several container breakouts (Closes: #1062532)
   * fixes cve-2023-27561 and CVE-2019-19921, again CVE-2024-21626
-  * CVE-2026-1000001 has seven digits; CVE-20-1234, CVE-2024-12, XCVE-2020-1111, CVE-2024 and C are none
+  * CVE-2026-1000001 has seven digits; CVE-20-1234, CVE-2024-123, XCVE-2020-1111, CVE-2024 and C are none
 ";
     let expected = ["CVE-2019-19921", "CVE-2023-27561", "CVE-2024-21626", "CVE-2026-1000001"];
     assert_eq!(cves_in_changelog(text), expected.iter().map(|cve| cve.to_string()).collect());
