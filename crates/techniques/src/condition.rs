@@ -16,7 +16,7 @@ use confinement::{
 };
 
 use crate::barrier::Barrier;
-use crate::flaw;
+use crate::flaw_technique;
 use crate::objects::{self, Coverage, DeviceClass, ObjectClass};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -137,6 +137,18 @@ pub enum Condition {
     Flaw(String),
     /// A process of another container has the same host id.
     SameIds,
+    /// The container is in a user namespace of its own.
+    OwnUserNamespace,
+    /// Whoever made the image wants out. Taken to be false: the question is what code inside can do.
+    ImageUntrusted,
+    /// A kubelet runs the container.
+    UnderKubelet,
+    /// A GPU is given through a vendor's hook or as a node.
+    GpuDevice,
+    /// A volume or folder is mounted writable that others may have too.
+    WritableSharedMount,
+    /// The kernel has this module, or loads it by itself.
+    ModuleAvailable(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -464,6 +476,12 @@ impl Condition {
             "privileged" => Condition::Privileged,
             "flaw" => Condition::Flaw(argument(0)?.to_owned()),
             "same-ids" => Condition::SameIds,
+            "user-namespace" if arguments == ["own"] => Condition::OwnUserNamespace,
+            "image-untrusted" => Condition::ImageUntrusted,
+            "cri" => Condition::UnderKubelet,
+            "gpu-device" => Condition::GpuDevice,
+            "bind-mount-shared" => Condition::WritableSharedMount,
+            "module-available" => Condition::ModuleAvailable(argument(0)?.to_owned()),
             _ => return Err(format!("no condition is named `{text}`")),
         })
     }
@@ -475,7 +493,7 @@ impl Condition {
             Root | Usable(_) | Inheritable | PrivilegesCanRise | SetuidPrograms | InGroup(_) => {
                 Barrier::Identity
             }
-            HostIds | InitialUserNamespace | SameIds => Barrier::UserNamespace,
+            HostIds | InitialUserNamespace | SameIds | OwnUserNamespace => Barrier::UserNamespace,
             Bounding(_) => Barrier::Capabilities,
             SharesHost(kind) | SharesContainer(kind) => match kind {
                 NamespaceKind::Pid => Barrier::PidNamespace,
@@ -494,8 +512,9 @@ impl Condition {
             | KernelInterface(_)
             | Unmasked(_)
             | WritableRootfs
+            | WritableSharedMount
             | CgroupWritable => Barrier::MountNamespace,
-            DeviceNode(_) | DeviceCgroup { .. } => Barrier::DeviceCgroup,
+            DeviceNode(_) | DeviceCgroup { .. } | GpuDevice => Barrier::DeviceCgroup,
             CgroupVersion(_)
             | Sysctl { .. }
             | Kernel { .. }
@@ -505,6 +524,8 @@ impl Condition {
             | LocalUser
             | UserNamespacesEnabled
             | Flaw(_)
+            | UnderKubelet
+            | ModuleAvailable(_)
             | SetsHostSysctl => Barrier::KernelSettings,
             HostKernel => Barrier::SandboxKernel,
             CloudMetadata | Listener { .. } | EngineTcp | NetworkAttached | SharedSegment => {
@@ -512,7 +533,7 @@ impl Condition {
             }
             ControlApiGiven | ServiceAccountToken | Grants { .. } => Barrier::Authorization,
             Unlimited(_) | CgroupParent => Barrier::ResourceLimits,
-            ImageSecret | ImageUnpinned => Barrier::ImageTrust,
+            ImageSecret | ImageUnpinned | ImageUntrusted => Barrier::ImageTrust,
             Privileged => Barrier::Capabilities,
         }
     }
@@ -861,7 +882,52 @@ impl Condition {
             Condition::Privileged => {
                 fact(&c.privileged, sink, |p| (if *p { "privileged" } else { "not privileged" }).into())
             }
-            Condition::Flaw(id) => flaw::is_present(id, &c.host, sink),
+            Condition::Flaw(id) => flaw_technique::is_present(id, &c.host, sink),
+            Condition::OwnUserNamespace => fact_is(
+                &c.user_namespace.initial,
+                sink,
+                |initial| !initial,
+                |own| {
+                    (if own { "in a user namespace of its own" } else { "no user namespace of its own" })
+                        .into()
+                },
+            ),
+            Condition::ImageUntrusted => {
+                sink.note(
+                    || "the image is taken to be trusted".into(),
+                    &Origin::assumed("the image is taken to be trusted"),
+                );
+                Truth::False
+            }
+            Condition::UnderKubelet => match &c.engine {
+                Some(engine) => Truth::from(engine.kind.is_cri()),
+                None => Truth::Unknown,
+            },
+            Condition::GpuDevice => device_node("gpu", c, sink),
+            Condition::WritableSharedMount => any(
+                c.mounts.iter(),
+                sink,
+                |m, sink| {
+                    let shared = m.source.is(|s| matches!(s, MountSource::Host(_) | MountSource::Volume(_)));
+                    let truth = shared.and(!Truth::from(m.read_only.value));
+                    if truth.is_true() {
+                        sink.note(
+                            || format!("{} is mounted writable, and may be elsewhere too", m.target),
+                            &m.source.origin,
+                        );
+                    }
+                    truth
+                },
+                || "no writable mount that others may have".into(),
+            ),
+            // The kernel asks for a module when the family or algorithm is first used.
+            Condition::ModuleAvailable(name) => fact(&c.host.modules_loadable, sink, |can| {
+                if *can {
+                    format!("the kernel may load {name}")
+                } else {
+                    format!("the kernel loads no {name}")
+                }
+            }),
             // Docker's remapping gives every container one range (daemon/oci_linux.go, a single idtools mapping);
             // Podman and Kubernetes choose one for each.
             Condition::SameIds => {
@@ -989,6 +1055,12 @@ impl fmt::Display for Condition {
             Privileged => f.write_str("privileged"),
             Flaw(id) => write!(f, "flaw({id})"),
             SameIds => f.write_str("same-ids"),
+            OwnUserNamespace => f.write_str("user-namespace(own)"),
+            ImageUntrusted => f.write_str("image-untrusted"),
+            UnderKubelet => f.write_str("cri"),
+            GpuDevice => f.write_str("gpu-device"),
+            WritableSharedMount => f.write_str("bind-mount-shared"),
+            ModuleAvailable(name) => write!(f, "module-available({name})"),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod barrier;
 pub mod condition;
 pub mod flaw;
+pub mod flaw_technique;
 pub mod judge;
 pub mod objects;
 pub mod remedy;

@@ -531,7 +531,15 @@ pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
         | Condition::CloudMetadata
         | Condition::Listener { .. }
         | Condition::CgroupParent
+        | Condition::ImageUntrusted
+        | Condition::UnderKubelet
+        | Condition::OwnUserNamespace
+        | Condition::ModuleAvailable(_)
         | Condition::Flaw(_) => vec![],
+        Condition::GpuDevice => candidates(&Condition::DeviceNode("gpu"), c),
+        Condition::WritableSharedMount => {
+            mounts_of(&|m| Truth::from(m.read_only.value).is_false(), Remedy::ReadOnlyMount)
+        }
     }
 }
 

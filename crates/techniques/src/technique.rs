@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::barrier::Barrier;
 use crate::condition::Condition;
-use crate::flaw;
+use crate::flaw_technique;
 
 /// What a technique yields, in falling order of weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -246,7 +246,7 @@ impl Catalogue {
             by_id: HashMap::new(),
         };
         let mut index = HashMap::new();
-        for value in written.into_iter().chain(flaw::as_techniques()) {
+        for value in written.into_iter().chain(flaw_technique::as_techniques()) {
             let file = value["file"].as_str().unwrap_or("?").to_owned();
             let id = value["id"].as_str().unwrap_or("?").to_owned();
             let fail =
