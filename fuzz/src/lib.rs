@@ -66,9 +66,7 @@ fn check_scalar(node: &Node) {
 fn leads_to(root: &Node, route: &[Step], node: &Node) -> bool {
     match route.split_first() {
         None => root.is_same(node),
-        Some((Step::Index(index), rest)) => {
-            root.item(*index).is_some_and(|item| leads_to(&item, rest, node))
-        }
+        Some((Step::Index(index), rest)) => root.item(*index).is_some_and(|item| leads_to(&item, rest, node)),
         Some((Step::Key(name), rest)) => root.own_entries().any(|(key, value)| {
             // A null's text is not given, and a collection has none.
             key.as_str().is_none_or(|text| *text == **name)

@@ -34,7 +34,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// The whole file this document stands in.
+    /// The whole file this document stands in, without a byte order mark at its start.
     pub fn text(&self) -> &str {
         self.root.file_text()
     }

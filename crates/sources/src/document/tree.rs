@@ -145,7 +145,8 @@ impl Node {
         Origin::File(self.place())
     }
 
-    /// The bytes of the file that hold the node, its tag and anchor not included. An absent value (`key:`)
+    /// The bytes of [`Document::text`](super::Document::text) that hold the node, its tag and anchor not
+    /// included. An absent value (`key:`)
     /// has an empty range where the value would stand. A block scalar's range starts with
     /// its header.
     pub fn bytes(&self) -> Range<usize> {
