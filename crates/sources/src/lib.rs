@@ -6,6 +6,6 @@ pub mod context;
 pub mod document;
 pub mod kubernetes;
 pub mod options;
+pub mod walk;
 
 pub use context::Context;
-pub mod walk;

@@ -5,7 +5,7 @@
 //! `harden` edits the same text by [`Node::route`] and [`Node::bytes`].
 //!
 //! Untyped scalars mean what they mean to go-yaml, because Docker Compose and the Kubernetes tools read
-//! their files with it: see [`scalar`].
+//! their files with it (`scalar.rs` holds the rules).
 
 mod builder;
 mod json;
