@@ -2,6 +2,7 @@
 //! Readers that turn files, live engines and `/proc` into subjects with their confinements. A reader says what
 //! is there and where it stands; it does not judge.
 
+pub mod compose;
 pub mod context;
 pub mod document;
 pub mod kubernetes;

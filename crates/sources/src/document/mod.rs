@@ -17,7 +17,7 @@ mod yaml;
 use std::path::Path;
 use std::sync::Arc;
 
-use confinement::Place;
+use confinement::{Place, Problem};
 
 pub use json::parse_json;
 pub use template::looks_templated;
@@ -81,6 +81,14 @@ impl DocumentError {
 
     fn whole_file(path: &Arc<str>, message: impl Into<String>) -> DocumentError {
         DocumentError::new(path, 0, 0, message)
+    }
+
+    /// The error as a run reports it.
+    pub fn problem(&self) -> Problem {
+        match self.place() {
+            Some(place) => Problem::at(&place, self.message.clone()),
+            None => Problem::new(self.path.clone(), self.message.clone()),
+        }
     }
 
     /// The place of the error, where it has one.

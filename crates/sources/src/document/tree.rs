@@ -159,6 +159,22 @@ impl Node {
         self.tree.file.text.get(self.bytes()).unwrap_or("")
     }
 
+    /// The root of the document that the node is written in.
+    pub fn document_root(&self) -> Node {
+        Node::root(self.tree.clone())
+    }
+
+    /// Where the key of this value stands, for a value of a mapping.
+    pub fn key_place(&self) -> Option<Place> {
+        let parent = self.entry().parent;
+        if parent == NONE || !matches!(self.tree.entry(parent).kind, Kind::Mapping { .. }) {
+            return None;
+        }
+        let children = self.tree.children(parent);
+        let position = children.iter().position(|child| *child == self.index)?;
+        children.get(position & !1).map(|key| self.tree.place(*key))
+    }
+
     /// The whole file.
     pub fn file_text(&self) -> &str {
         &self.tree.file.text
