@@ -23,8 +23,9 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+use confinement::host::{Installed, Package};
 use confinement::version::{KernelBuilder, KernelRelease, Release, Scheme};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// One flaw of one component, as its file states it.
 #[derive(Debug, Deserialize)]
@@ -140,34 +141,12 @@ impl DistributionFix {
     fn is_about(&self, package: &Package, packages: &Packages) -> bool {
         let stream = |version: &str| Release::parse(version).map(|release| release.stream());
         let named = match &self.package {
-            Some(name) => *name == package.name,
+            Some(name) => **name == *package.name,
             None => names(&packages.names, &package.name),
         };
         let known = self.fixed.as_deref().or(self.unfixed.as_deref());
         named && known.is_some_and(|known| stream(known) == stream(&package.version))
     }
-}
-
-/// What is installed of a component.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Installed {
-    /// What the program says of itself (`runc --version`); for the kernel, its release (`uname -r`).
-    pub version: Option<String>,
-    /// The package it came from; `None` where it came from none, or where that is not known.
-    pub package: Option<Package>,
-    /// The CVEs that this package's changelog names, where the machine has it; see [`cves_in_changelog`].
-    pub changelog_cves: Option<BTreeSet<String>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Package {
-    pub name: String,
-    /// As the package database has it, with epoch and revision.
-    pub version: String,
-    /// The `ID` of os-release(5): `debian`, `ubuntu`, `fedora`, `rhel`, `alpine`, …
-    pub distribution: String,
-    /// The `VERSION_ID` of os-release(5): `12`, `24.04`, `9.4`, `3.20`.
-    pub release: Option<String>,
 }
 
 /// Whether a flaw is in what is installed, with the reason in words that name the versions compared.
@@ -269,13 +248,13 @@ impl Flaw {
     fn by_distribution(&self, affected: &Affected, installed: &Installed) -> Option<Presence> {
         let package = self.distribution_package(installed)?;
         let scheme = Scheme::of_distribution(&package.distribution)?;
-        let release = package.release.as_deref()?;
+        let release = Some(&*package.release).filter(|release| !release.is_empty())?;
         // A cloud's Ubuntu kernel has its own numbers, which these must not be compared with.
-        if self.component == "linux" && package.distribution == "ubuntu" {
+        if self.component == "linux" && &*package.distribution == "ubuntu" {
             KernelRelease::parse(installed.version.as_deref()?)?.ubuntu_abi()?;
         }
         let known = self.distributions.iter().find(|known| {
-            known.distribution == package.distribution
+            *known.distribution == *package.distribution
                 && release.strip_prefix(&known.release).is_some_and(|r| r.is_empty() || r.starts_with('.'))
                 && known.is_about(package, self.packages)
         })?;
@@ -295,7 +274,7 @@ impl Flaw {
         let unfixed = known.unfixed.as_deref()?;
         let why = format!("{name} {version}: {distribution} {release} has no fix up to {unfixed}");
         // A changelog that names the CVE after all wins over what was known when the data was written.
-        let named = installed.changelog_cves.as_ref().is_some_and(|cves| cves.contains(&self.id));
+        let named = self.is_named(installed);
         let known_to_lack = scheme.compare(source_version(scheme, version), unfixed).is_le();
         (known_to_lack && !named).then_some(Presence::Present { why })
     }
@@ -310,9 +289,12 @@ impl Flaw {
 
     fn by_changelog(&self, installed: &Installed) -> Option<Presence> {
         let package = installed.package.as_ref()?;
-        let named = installed.changelog_cves.as_ref()?.contains(&self.id);
         let why = format!("the changelog of {} {} names {}", package.name, package.version, self.id);
-        named.then_some(Presence::Fixed { why })
+        self.is_named(installed).then_some(Presence::Fixed { why })
+    }
+
+    fn is_named(&self, installed: &Installed) -> bool {
+        installed.changelog_cves.iter().any(|cve| **cve == *self.id)
     }
 
     fn by_upstream_version(&self, affected: &Affected, installed: &Installed) -> Presence {
@@ -338,9 +320,10 @@ impl Flaw {
                     why: format!(
                         "{subject} is affected upstream ({range}), but {distribution} built it and may have \
                          carried the fix back; {}",
-                        match &installed.changelog_cves {
-                            Some(_) => "its changelog does not name the flaw",
-                            None => "nothing is known of its package",
+                        if installed.changelog_cves.is_empty() {
+                            "nothing is known of its package"
+                        } else {
+                            "its changelog does not name the flaw"
                         }
                     ),
                 },
@@ -362,11 +345,11 @@ impl Flaw {
             .package
             .as_ref()
             .filter(|package| names(&self.packages.names, &package.name))
-            .map(|package| package.version.as_str());
+            .map(|package| &*package.version);
         let shown =
             installed.version.as_deref().filter(|v| Release::parse(v).is_some()).or(package_version)?;
         let distribution = match &installed.package {
-            Some(_) => self.distribution_package(installed).map(|package| package.distribution.clone()),
+            Some(_) => self.distribution_package(installed).map(|package| package.distribution.to_string()),
             // An engine asked over its socket tells no package, but a distribution's build often marks its
             // version.
             None => has_distribution_mark(shown).then(|| "a distribution".to_string()),
@@ -386,14 +369,16 @@ impl Flaw {
         // Debian's package version begins with the stable release, which its release name hides
         // (6.1.0-44-amd64).
         let debian = package
-            .filter(|package| package.distribution == "debian" && names(&self.packages.names, &package.name))
+            .filter(|package| {
+                &*package.distribution == "debian" && names(&self.packages.names, &package.name)
+            })
             .and_then(|package| Release::parse(&package.version).map(|release| (release, &package.version)));
         let builder = kernel.as_ref().map(|kernel| kernel.builder);
         let distribution = builder
             .and_then(|builder| builder.name().map(str::to_string))
-            .or_else(|| package.map(|package| package.distribution.clone()));
+            .or_else(|| package.map(|package| package.distribution.to_string()));
         if let Some((release, version)) = debian {
-            let shown = version.clone();
+            let shown = version.to_string();
             return Some(Build {
                 release,
                 shown,

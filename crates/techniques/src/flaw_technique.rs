@@ -5,7 +5,7 @@ use confinement::{Host, Origin, Truth};
 use serde_json::{Value, json};
 
 use crate::condition::{Condition, Sink};
-use crate::flaw::{self, Flaw, Installed, Needs, Package, Presence};
+use crate::flaw::{self, Flaw, Needs, Presence};
 
 /// Why a flaw is listed but never judged.
 pub fn not_judged(flaw: &Flaw) -> Option<String> {
@@ -87,7 +87,7 @@ pub(crate) fn is_present<S: Sink>(id: &str, host: &Host, sink: &mut S) -> Truth 
         return if host.components.is_empty() { Truth::Unknown } else { Truth::False };
     };
     let Some(installed) = fact.get() else { return Truth::Unknown };
-    let presence = flaw.presence(&installed.into());
+    let presence = flaw.presence(installed);
     let origin: &Origin = &fact.origin;
     match presence {
         Presence::Present { why } => {
@@ -101,22 +101,6 @@ pub(crate) fn is_present<S: Sink>(id: &str, host: &Host, sink: &mut S) -> Truth 
         Presence::Unknown { why } => {
             sink.note(|| format!("whether {id} is present is not known: {why}"), origin);
             Truth::Unknown
-        }
-    }
-}
-
-impl From<&confinement::host::Installed> for Installed {
-    fn from(installed: &confinement::host::Installed) -> Installed {
-        Installed {
-            version: installed.version.as_deref().map(str::to_owned),
-            package: installed.package.as_ref().map(|p| Package {
-                name: p.name.to_string(),
-                version: p.version.to_string(),
-                distribution: p.distribution.to_string(),
-                release: (!p.release.is_empty()).then(|| p.release.to_string()),
-            }),
-            changelog_cves: (!installed.changelog_cves.is_empty())
-                .then(|| installed.changelog_cves.iter().map(|c| c.to_string()).collect()),
         }
     }
 }
