@@ -5,5 +5,7 @@
 pub mod context;
 pub mod document;
 pub mod options;
+pub mod run;
+pub mod script;
 
 pub use context::Context;
