@@ -7,6 +7,8 @@ pub mod context;
 pub mod document;
 pub mod kubernetes;
 pub mod options;
+pub mod run;
+pub mod script;
 pub mod walk;
 
 pub use context::Context;

@@ -31,6 +31,14 @@ pub use security::{capability, seccomp_profile, security_option};
 /// (U+FFFC, object replacement character). The facts that depend on it become unknown; the others are read.
 pub const UNKNOWN: char = '\u{FFFC}';
 
+/// Where `~` leads to when nobody says: a home folder like any other. Who will run the command is not in the file.
+pub const ASSUMED_HOME: &str = "/home/user";
+
+/// The realm of containers that files and command lines give to the engine of the machine they are run on.
+pub fn local_realm(engine: EngineKind) -> Arc<str> {
+    format!("{}:local", engine.name()).into()
+}
+
 /// What a value names beyond itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference<'a> {
@@ -42,7 +50,7 @@ pub enum Reference<'a> {
 /// What a value may depend on that does not stand in it. The reader supplies the answers.
 pub struct Surroundings<'a> {
     pub engine: EngineKind,
-    /// The absolute folder that relative paths start from.
+    /// The absolute folder that relative paths start from; [`UNKNOWN`] in it where it is not known.
     pub folder: &'a str,
     /// The absolute folder that `~` stands for.
     pub home: &'a str,
@@ -131,7 +139,7 @@ pub fn control_apis<'a>(
 
 /// Splits one comma-separated line of values as Go's encoding/csv does for `--mount` and `--device` lists: a
 /// field in double quotes may hold commas, and `""` in it is a quote.
-fn comma_separated(text: &str) -> Result<Vec<std::borrow::Cow<'_, str>>, String> {
+pub(crate) fn comma_separated(text: &str) -> Result<Vec<std::borrow::Cow<'_, str>>, String> {
     use std::borrow::Cow;
     let mut fields = Vec::new();
     let mut rest = text;

@@ -151,15 +151,16 @@ pub fn path_source(
         return Ok(Fact::known(MountSource::Other(what.into()), origin.clone()));
     }
     let path = if text.starts_with('/') {
-        HostPath::new(text)
+        text.to_owned()
     } else if text == "~" {
-        HostPath::new(around.home)
+        around.home.to_owned()
     } else if let Some(below) = text.strip_prefix("~/") {
-        HostPath::new(&format!("{}/{below}", around.home))
+        format!("{}/{below}", around.home)
     } else {
-        HostPath::new(&format!("{}/{text}", around.folder))
+        format!("{}/{text}", around.folder)
     };
-    Ok(Fact::known(MountSource::Host(path), origin.clone()))
+    // The folder itself may not be known.
+    super::known(&path, origin.clone(), |path| Ok(MountSource::Host(HostPath::new(path))))
 }
 
 /// What a volume declared with a driver and options shows, where they say so: a folder of the host bound by the

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use confinement::confine::{AppArmorRequest, SeLinuxRequest, SeccompRequest, SystemPaths};
+use confinement::seccomp::Profile;
 use confinement::{Capability, EngineKind, Fact, Origin, Request};
 
 use super::{Surroundings, UNKNOWN, boolean, part_origin, text};
@@ -59,16 +60,17 @@ pub fn security_option(
             })?);
         }
         "label" => label(required()?, value, origin, request)?,
-        "systempaths" => {
-            let setting = required()?;
-            request.system_paths = match super::known(setting, origin.clone(), |s| match s {
-                "unconfined" => Ok(true),
-                _ => Err(format!("`{s}` is not a value of systempaths; it takes unconfined")),
-            })? {
-                Fact { value: Some(_), origin } => Some(Fact::known(SystemPaths::Unconfined, origin)),
-                unknown => Some(Fact::unknown(unknown.origin)),
-            };
-        }
+        "systempaths" => match required()? {
+            // Podman takes it for unmask=ALL.
+            "unconfined" if around.engine == EngineKind::Podman => unmask("ALL", origin, request),
+            "unconfined" => {
+                request.system_paths = Some(Fact::known(SystemPaths::Unconfined, origin.clone()));
+            }
+            unknown if unknown.contains(UNKNOWN) => {
+                request.system_paths = Some(Fact::unknown(origin.clone()));
+            }
+            other => return Err(format!("`{other}` is not a value of systempaths; it takes unconfined")),
+        },
         "writable-cgroups" => {
             request.cgroup_writable = Some(match setting {
                 None => Fact::known(true, origin.clone()),
@@ -106,9 +108,10 @@ fn seccomp(
     })
 }
 
-/// A seccomp profile from its JSON text.
-pub fn seccomp_profile(name: &str, _json: &str) -> Result<SeccompRequest, String> {
-    Ok(SeccompRequest::Unread(name.into()))
+/// A seccomp profile from its JSON text, in the engines' form or the runtime specification's.
+pub fn seccomp_profile(name: &str, json: &str) -> Result<SeccompRequest, String> {
+    let profile = Profile::from_json(json).map_err(|error| format!("seccomp profile {name}: {error}"))?;
+    Ok(SeccompRequest::Profile { name: name.into(), profile: Arc::new(profile) })
 }
 
 fn label(setting: &str, value: &str, origin: &Origin, request: &mut Request) -> Result<(), String> {
