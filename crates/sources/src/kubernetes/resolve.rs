@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use confinement::confine::{DeviceRequest, NamespaceRequest, SeccompRequest};
-use confinement::pod::ContainerRole;
+use confinement::pod::{ContainerRole, SecurityContext};
 use confinement::{
     DeviceKind, EngineKind, Fact, Host, HostPath, Mount, MountSource, Origin, Problem, Propagation, Request,
     ServiceAccount, Subject, SubjectKind, World, confine,
@@ -19,6 +19,9 @@ use super::pod::{DEFAULT_NAMESPACE, Pod};
 use super::security::SeccompAsked;
 use super::storage::{self, Bound, Claim, ClaimSpec, PersistentVolume, Volume, VolumeSource};
 use super::{Objects, REALM, RuntimeClass};
+
+/// Where the token of a service account is mounted (plugin/pkg/admission/serviceaccount, `DefaultAPITokenMountPath`).
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 pub(super) fn into_world(objects: Objects, context: &Context) -> World {
     let Objects {
@@ -38,19 +41,26 @@ pub(super) fn into_world(objects: Objects, context: &Context) -> World {
     let mut taken = Ids::default();
     for pod in pods {
         if let Some(place) = &pod.windows {
-            world.notes.push(Problem::at(
-                place,
-                format!(
-                    "{} {} runs on Windows nodes: its containers are not judged",
-                    pod.declaration.kind, pod.name
-                ),
-            ));
+            world.notes.push(Problem::at(place, windows_note(&pod)));
             continue;
         }
         let mut joined = Joined { context, index: &mut index, grants: &mut grants, world: &mut world };
         joined.pod(pod, &mut taken);
     }
     world
+}
+
+fn windows_note(pod: &Pod) -> String {
+    let asks = |context: &SecurityContext| {
+        context.windows_host_process.as_ref().is_some_and(|asked| asked.value != Some(false))
+    };
+    let declaration = &pod.declaration;
+    let host_process = asks(&declaration.security)
+        || declaration.containers.iter().any(|container| asks(&container.security));
+    let host_process =
+        if host_process { " It asks for hostProcess: programs of the host itself." } else { "" };
+    let (kind, name) = (&declaration.kind, &pod.name);
+    format!("{kind} {name} runs on Windows nodes: its containers are not judged.{host_process}")
 }
 
 /// Identifiers given out so far. Two objects of one name in one file get distinct ones by their order.
@@ -261,8 +271,14 @@ impl Joined<'_, '_> {
                 // (plugin/pkg/admission/serviceaccount, mountServiceAccountToken).
                 account.token_mounted = Fact::known(false, Origin::engine("kubernetes"));
             }
-            if let Some(origin) = token.clone() {
-                account.token_mounted = Fact::known(true, origin);
+            let occupied = container.mounts.iter().find(|mount| &*mount.target == TOKEN_PATH);
+            match (token.clone(), occupied) {
+                (Some(origin), _) => account.token_mounted = Fact::known(true, origin),
+                // The admission plugin leaves a path alone where something is mounted already.
+                (None, Some(mount)) => {
+                    account.token_mounted = Fact::known(false, Origin::File(mount.place.clone()));
+                }
+                (None, None) => {}
             }
             account
         });

@@ -163,7 +163,7 @@ fn a_field_of_the_container_is_heard_before_the_pods() {
     assert_eq!(inherited.identity.uid.value, Some(1000));
     assert_eq!(inherited.identity.gid.value, Some(2000));
     assert_eq!(inherited.identity.groups.value.as_deref(), Some(&[3000, 4000][..]));
-    assert!(matches!(inherited.seccomp.value, Some(Seccomp::Profile { .. })));
+    assert!(matches!(inherited.seccomp.value, Some(Seccomp::Builtin(_))));
     let own = confined(
         pod_context,
         "securityContext:\n  runAsUser: 0\n  runAsGroup: 7\n  runAsNonRoot: false\n  seccompProfile: {type: Unconfined}",
@@ -294,7 +294,7 @@ fn seccomp_annotations_count_up_to_1_26_and_lose_to_the_containers_field() {
     let old = crio((1, 24));
     let new = crio((1, 30));
     let pod_level = annotated("seccomp.security.alpha.kubernetes.io/pod: runtime/default", "", "");
-    assert!(matches!(seccomp(&old, &pod_level), Some(Seccomp::Profile { .. })));
+    assert!(matches!(seccomp(&old, &pod_level), Some(Seccomp::Builtin(_))));
     assert_eq!(seccomp(&new, &pod_level), Some(Seccomp::Disabled));
     assert_eq!(
         seccomp(&Context::assumed(), &pod_level),
@@ -308,7 +308,7 @@ fn seccomp_annotations_count_up_to_1_26_and_lose_to_the_containers_field() {
     assert_eq!(seccomp(&old, &over_pod_field), Some(Seccomp::Opaque));
     assert_eq!(seccomp(&new, &over_pod_field), Some(Seccomp::Disabled));
     let under_field = annotated(own, "", "securityContext: {seccompProfile: {type: RuntimeDefault}}");
-    assert!(matches!(seccomp(&Context::assumed(), &under_field), Some(Seccomp::Profile { .. })));
+    assert!(matches!(seccomp(&Context::assumed(), &under_field), Some(Seccomp::Builtin(_))));
     let other = annotated("container.seccomp.security.alpha.kubernetes.io/other: localhost/x.json", "", "");
     assert_eq!(seccomp(&old, &other), Some(Seccomp::Disabled));
 }
@@ -573,6 +573,19 @@ fn a_projected_token_for_the_api_server_is_a_token_and_for_another_audience_is_n
     assert_eq!(token(", audience: 'https://kubernetes.default.svc'"), Some(true));
 }
 
+#[test]
+fn a_mount_over_the_tokens_path_keeps_the_token_out_and_ephemeral_containers_get_none() {
+    let over = pod(
+        "volumes: [{name: none, emptyDir: {}}]",
+        "volumeMounts: [{name: none, mountPath: /var/run/secrets/kubernetes.io/serviceaccount}]",
+    );
+    assert_eq!(account_of(&over).token_mounted.value, Some(false));
+    let world = sound(&pod("ephemeralContainers: [{name: e, image: i}]", ""));
+    let token =
+        |name: &str| subject(&world, name).confinement.service_account.clone().unwrap().token_mounted.value;
+    assert_eq!((token("/c"), token("/e")), (Some(true), Some(false)));
+}
+
 const BOT: &str = "serviceAccountName: bot";
 
 fn rbac(kind: &str, body: &str) -> String {
@@ -764,6 +777,12 @@ fn a_windows_pod_is_a_note_and_no_subject() {
         assert_eq!(world.notes.len(), 1);
     }
     assert_eq!(sound(&pod("os: {name: linux}", "")).subjects.len(), 1);
+}
+
+#[test]
+fn a_windows_pod_that_is_a_process_of_the_host_is_said_to_be_one() {
+    let world = sound(&pod("os: {name: windows}", "securityContext: {windowsOptions: {hostProcess: true}}"));
+    assert!(world.notes[0].message.contains("hostProcess"), "{}", world.notes[0]);
 }
 
 #[test]
