@@ -46,6 +46,8 @@ barriers! {
     SandboxKernel = "sandbox kernel",
     ResourceLimits = "resource limits",
     ImageTrust = "image trust",
+    /// Nobody with an account on the host is in league with the program inside.
+    HostAccounts = "host accounts",
 }
 
 impl fmt::Display for Barrier {

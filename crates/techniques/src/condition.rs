@@ -67,7 +67,9 @@ pub enum Condition {
     /// A writable mount of the host's files on which set-user-ID programs and device nodes count.
     WritableHostMount(MountOption),
     /// Some file system of the host is mounted, in any place.
-    HostBackedMount,
+    HostBackedMount {
+        write: bool,
+    },
     /// A kernel interface can be written as far as mounts and read-only paths go.
     KernelInterface(&'static str),
     /// A file of /proc or /sys can be read as far as masks go.
@@ -107,8 +109,10 @@ pub enum Condition {
         daemon: String,
         local_only: bool,
     },
-    /// The engine's TCP API asks nobody for a certificate.
-    EngineTcp,
+    /// The engine's TCP API asks nobody for a certificate; `local_only`: it listens on the host's loopback alone.
+    EngineTcp {
+        local_only: bool,
+    },
     /// A control API was handed to the container: `DOCKER_HOST`, `use_api_socket`.
     ControlApiGiven,
     /// The container has a network at all.
@@ -137,6 +141,12 @@ pub enum Condition {
     Flaw(String),
     /// A process of another container has the same host id.
     SameIds,
+    /// Root inside is the person who runs a rootless engine.
+    EngineUser,
+    /// A process of the host, outside any container, runs under this container's own id, which is not root.
+    HostProcessOfSameUser,
+    /// Somebody with an account on the host helps. Never known to be so.
+    HostAccomplice,
     /// The container is in a user namespace of its own.
     OwnUserNamespace,
     /// Whoever made the image wants out. Taken to be false: the question is what code inside can do.
@@ -211,6 +221,12 @@ pub enum LsmOperation {
     NetworkAlg,
     /// A System V or POSIX shared memory object of the host.
     Ipc,
+    /// Files of the host that no mount was labelled for.
+    OtherHostFiles,
+    /// Loading a kernel module.
+    KernelModule,
+    /// Processes, keys and memory of another container under the same profile.
+    OtherContainer,
     /// No LSM confines the container at all.
     Unconfined,
 }
@@ -332,6 +348,11 @@ impl Condition {
             Some("write") => Ok(true),
             Some(other) => Err(format!("`{other}` is not an access: `read` or `write`")),
         };
+        let local = |i: usize| match arguments.get(i).copied() {
+            None => Ok(false),
+            Some("local") => Ok(true),
+            Some(other) => Err(format!("`{other}` is not `local`")),
+        };
         let object = |i: usize| {
             let wanted = argument(i)?;
             objects::object_classes()
@@ -391,6 +412,9 @@ impl Condition {
                 "device" => LsmOperation::Device,
                 "network-alg" => LsmOperation::NetworkAlg,
                 "ipc" => LsmOperation::Ipc,
+                "other-host-files" => LsmOperation::OtherHostFiles,
+                "kernel-module" => LsmOperation::KernelModule,
+                "other-container" => LsmOperation::OtherContainer,
                 "none" => LsmOperation::Unconfined,
                 other => return Err(format!("no LSM operation is named `{other}`")),
             }),
@@ -402,7 +426,7 @@ impl Condition {
                 Some("dev") => MountOption::Dev,
                 Some(other) => return Err(format!("`{other}` is not a mount option: `suid` or `dev`")),
             }),
-            "host-backed-mount" => Condition::HostBackedMount,
+            "host-backed-mount" => Condition::HostBackedMount { write: access(0)? },
             "kernel-interface" => Condition::KernelInterface(interface()?),
             "unmasked" => {
                 let wanted = argument(0)?;
@@ -446,15 +470,8 @@ impl Condition {
             "kernel-option" => Condition::KernelOption(argument(0)?.to_owned()),
             "local-user" => Condition::LocalUser,
             "cloud-metadata" => Condition::CloudMetadata,
-            "listener" => Condition::Listener {
-                daemon: argument(0)?.to_owned(),
-                local_only: match arguments.get(1).copied() {
-                    None => false,
-                    Some("local") => true,
-                    Some(other) => return Err(format!("`{other}` is not `local`")),
-                },
-            },
-            "engine-tcp" => Condition::EngineTcp,
+            "listener" => Condition::Listener { daemon: argument(0)?.to_owned(), local_only: local(1)? },
+            "engine-tcp" => Condition::EngineTcp { local_only: local(0)? },
             "control-api-given" => Condition::ControlApiGiven,
             "network-attached" => Condition::NetworkAttached,
             "shared-segment" => Condition::SharedSegment,
@@ -476,6 +493,9 @@ impl Condition {
             "privileged" => Condition::Privileged,
             "flaw" => Condition::Flaw(argument(0)?.to_owned()),
             "same-ids" => Condition::SameIds,
+            "engine-user" => Condition::EngineUser,
+            "host-process-of-same-user" => Condition::HostProcessOfSameUser,
+            "host-accomplice" => Condition::HostAccomplice,
             "user-namespace" if arguments == ["own"] => Condition::OwnUserNamespace,
             "image-untrusted" => Condition::ImageUntrusted,
             "cri" => Condition::UnderKubelet,
@@ -493,7 +513,11 @@ impl Condition {
             Root | Usable(_) | Inheritable | PrivilegesCanRise | SetuidPrograms | InGroup(_) => {
                 Barrier::Identity
             }
-            HostIds | InitialUserNamespace | SameIds | OwnUserNamespace => Barrier::UserNamespace,
+            HostIds | InitialUserNamespace | SameIds | OwnUserNamespace | EngineUser => {
+                Barrier::UserNamespace
+            }
+            HostProcessOfSameUser => Barrier::Identity,
+            HostAccomplice => Barrier::HostAccounts,
             Bounding(_) => Barrier::Capabilities,
             SharesHost(kind) | SharesContainer(kind) => match kind {
                 NamespaceKind::Pid => Barrier::PidNamespace,
@@ -508,7 +532,7 @@ impl Condition {
             Mounts { .. }
             | SharedPropagation
             | WritableHostMount(_)
-            | HostBackedMount
+            | HostBackedMount { .. }
             | KernelInterface(_)
             | Unmasked(_)
             | WritableRootfs
@@ -528,7 +552,7 @@ impl Condition {
             | ModuleAvailable(_)
             | SetsHostSysctl => Barrier::KernelSettings,
             HostKernel => Barrier::SandboxKernel,
-            CloudMetadata | Listener { .. } | EngineTcp | NetworkAttached | SharedSegment => {
+            CloudMetadata | Listener { .. } | EngineTcp { .. } | NetworkAttached | SharedSegment => {
                 Barrier::NetworkReach
             }
             ControlApiGiven | ServiceAccountToken | Grants { .. } => Barrier::Authorization,
@@ -691,21 +715,21 @@ impl Condition {
                 || "no mount is shared with the host".into(),
             ),
             Condition::WritableHostMount(option) => writable_host_mount(*option, c, sink),
-            Condition::HostBackedMount => any(
+            Condition::HostBackedMount { write } => any(
                 c.mounts.iter(),
                 sink,
                 |m, sink| {
-                    fact_is(
+                    let backed = fact_is(
                         &m.source,
                         sink,
                         |s| matches!(s, MountSource::Host(_) | MountSource::Volume(_)),
                         |_| format!("{} is a file system of the host", m.target),
-                    )
+                    );
+                    if *write { backed.and(!Truth::from(m.read_only.value)) } else { backed }
                 },
-                // Engines bind /etc/hosts, /etc/hostname and /etc/resolv.conf from the host's file system into every container with a network.
                 || "no file system of the host is mounted".into(),
             )
-            .or(engine_files(c, sink)),
+            .or(engine_files(*write, c, sink)),
             Condition::KernelInterface(name) => kernel_interface(name, c, sink),
             Condition::Unmasked(name) => unmasked(name, c, sink),
             Condition::DeviceNode(class) => device_node(class, c, sink),
@@ -796,7 +820,7 @@ impl Condition {
                 })
             }
             Condition::Listener { daemon, local_only } => listener(daemon, *local_only, c, sink),
-            Condition::EngineTcp => engine_tcp(c, sink),
+            Condition::EngineTcp { local_only } => engine_tcp(*local_only, c, sink),
             Condition::ControlApiGiven => any(
                 c.control_apis.iter(),
                 sink,
@@ -883,6 +907,28 @@ impl Condition {
                 fact(&c.privileged, sink, |p| (if *p { "privileged" } else { "not privileged" }).into())
             }
             Condition::Flaw(id) => flaw_technique::is_present(id, &c.host, sink),
+            Condition::EngineUser => {
+                let rootless = match &c.engine {
+                    Some(engine) => Truth::from(engine.settings.rootless.value),
+                    None => Truth::False,
+                };
+                let truth = rootless.and(Truth::from(c.identity.root.value));
+                if let (true, Some(engine)) = (truth.is_true(), &c.engine) {
+                    sink.note(
+                        || "root inside is the person who runs the engine".into(),
+                        &engine.settings.rootless.origin,
+                    );
+                }
+                truth
+            }
+            Condition::HostProcessOfSameUser => host_process_of_same_user(c, sink),
+            Condition::HostAccomplice => {
+                sink.note(
+                    || "somebody with an account on the host would have to help".into(),
+                    &Origin::assumed("nobody on the host helps the container's program"),
+                );
+                Truth::False
+            }
             Condition::OwnUserNamespace => fact_is(
                 &c.user_namespace.initial,
                 sink,
@@ -1015,7 +1061,9 @@ impl fmt::Display for Condition {
             WritableHostMount(MountOption::Any) => f.write_str("writable-host-mount"),
             WritableHostMount(MountOption::Suid) => f.write_str("writable-host-mount(suid)"),
             WritableHostMount(MountOption::Dev) => f.write_str("writable-host-mount(dev)"),
-            HostBackedMount => f.write_str("host-backed-mount"),
+            HostBackedMount { write } => {
+                write!(f, "host-backed-mount{}", if *write { "(write)" } else { "" })
+            }
             KernelInterface(name) => write!(f, "kernel-interface({name})"),
             Unmasked(name) => write!(f, "unmasked({name})"),
             DeviceNode(class) => write!(f, "device-node({class})"),
@@ -1038,7 +1086,7 @@ impl fmt::Display for Condition {
             Listener { daemon, local_only } => {
                 write!(f, "listener({daemon}{})", if *local_only { ", local" } else { "" })
             }
-            EngineTcp => f.write_str("engine-tcp"),
+            EngineTcp { local_only } => write!(f, "engine-tcp{}", if *local_only { "(local)" } else { "" }),
             ControlApiGiven => f.write_str("control-api-given"),
             NetworkAttached => f.write_str("network-attached"),
             SharedSegment => f.write_str("shared-segment"),
@@ -1055,6 +1103,9 @@ impl fmt::Display for Condition {
             Privileged => f.write_str("privileged"),
             Flaw(id) => write!(f, "flaw({id})"),
             SameIds => f.write_str("same-ids"),
+            EngineUser => f.write_str("engine-user"),
+            HostProcessOfSameUser => f.write_str("host-process-of-same-user"),
+            HostAccomplice => f.write_str("host-accomplice"),
             OwnUserNamespace => f.write_str("user-namespace(own)"),
             ImageUntrusted => f.write_str("image-untrusted"),
             UnderKubelet => f.write_str("cri"),
@@ -1079,6 +1130,9 @@ impl LsmOperation {
             LsmOperation::Device => "device",
             LsmOperation::NetworkAlg => "network-alg",
             LsmOperation::Ipc => "ipc",
+            LsmOperation::OtherHostFiles => "other-host-files",
+            LsmOperation::KernelModule => "kernel-module",
+            LsmOperation::OtherContainer => "other-container",
             LsmOperation::Unconfined => "none",
         }
     }
@@ -1251,7 +1305,11 @@ fn template_permits(operation: LsmOperation, template: AppArmorTemplate, c: &Con
         // Only `peer=` the profile itself. Signals are received from unconfined, sent only to the own profile.
         (Ptrace | Signal, _) => Truth::False,
         // `file,` and `network,`: files of the host under other paths, sockets and devices are not denied.
-        (HostFiles | HostSocket | Device | Ipc, _) => Truth::True,
+        (HostFiles | HostSocket | Device | Ipc | OtherHostFiles, _) => Truth::True,
+        // `capability,`: no capability is withheld, and modules are not mediated.
+        (KernelModule, _) => Truth::True,
+        // Every container runs under one profile name, which is its own peer.
+        (OtherContainer, _) => Truth::True,
         // `deny network alg` stands in moby's template alone, since the kernel flaw of 2026 (29.4.3).
         (NetworkAlg, AppArmorTemplate::Docker) => Truth::from(!c.engine.as_ref().is_some_and(|e| {
             e.version > (29, 4) || (e.version == (29, 4) && e.patch.is_none_or(|p| p >= 3))
@@ -1443,8 +1501,12 @@ fn writable_host_mount<S: Sink>(option: MountOption, c: &Confinement, sink: &mut
     )
 }
 
-/// /etc/hosts and its like, which Docker, Podman and the CRI engines bind from the host's file system.
-fn engine_files<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
+/// /etc/hosts and its like, which Docker, Podman and the CRI engines bind from the host's file system; writable
+/// unless the root file system is not (moby daemon/container_operations_unix.go, `networkMounts`).
+fn engine_files<S: Sink>(write: bool, c: &Confinement, sink: &mut S) -> Truth {
+    if write && c.read_only_rootfs.value != Some(false) {
+        return Truth::False;
+    }
     if c.engine.is_some() && c.network.attached.value == Some(true) {
         sink.note(
             || "the engine binds /etc/hosts from the host's file system".into(),
@@ -1691,6 +1753,25 @@ fn in_group<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
     }
 }
 
+/// Root is left out: the processes of the host's root hold capabilities that a container's root does not, and the
+/// kernel compares them (`cap_ptrace_access_check`, security/commoncap.c).
+fn host_process_of_same_user<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
+    if c.identity.root.value == Some(true) || c.user_namespace.root_is_host_root.value == Some(false) {
+        return Truth::False;
+    }
+    let (Some(uid), Some(ids), Some(true)) =
+        (c.identity.uid.value, c.host.process_uids.get(), c.user_namespace.root_is_host_root.value)
+    else {
+        return Truth::Unknown;
+    };
+    let same = ids.contains(&uid);
+    sink.note(
+        || format!("{} process of the host runs under id {uid}", if same { "a" } else { "no" }),
+        &c.host.process_uids.origin,
+    );
+    Truth::from(same)
+}
+
 /// user.max_user_namespaces, Debian's kernel.unprivileged_userns_clone and Ubuntu's AppArmor restriction. A setting
 /// that a kernel does not have restricts nothing.
 fn user_namespaces_enabled<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
@@ -1725,7 +1806,8 @@ fn listener<S: Sink>(daemon: &str, local_only: bool, c: &Confinement, sink: &mut
     )
 }
 
-fn engine_tcp<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
+/// By the daemon's configuration, or by what was seen to listen.
+fn engine_tcp<S: Sink>(local_only: bool, c: &Confinement, sink: &mut S) -> Truth {
     let configured = match &c.engine {
         None => Truth::Unknown,
         Some(engine) => any(
@@ -1735,7 +1817,7 @@ fn engine_tcp<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
                 fact_is(
                     api,
                     sink,
-                    |a| !a.verifies_clients,
+                    |a| !a.verifies_clients && is_loopback(&a.address) == local_only,
                     |_| match api.get() {
                         Some(a) => format!(
                             "the engine's API listens on {} and asks nobody for a certificate",
@@ -1748,11 +1830,27 @@ fn engine_tcp<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
             || "the engine's API is not on TCP without client certificates".into(),
         ),
     };
-    configured
+    if configured.is_true() || !c.host.listeners.is_known() {
+        return configured;
+    }
+    configured.or(listener("docker", local_only, c, sink))
+}
+
+/// `tcp://127.0.0.1:2375`, `localhost:2375`, `[::1]:2375`.
+fn is_loopback(address: &str) -> bool {
+    let host = address.split_once("://").map_or(address, |(_, rest)| rest);
+    host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]")
+}
+
+/// Whether a grant allows one of several deeds, as `grants(get|list, secrets)` writes them.
+pub(crate) fn allows_any(grant: &confinement::parts::Grant, verbs: &str, resources: &str) -> bool {
+    verbs.split('|').any(|verb| resources.split('|').any(|resource| grant.allows(verb, resource)))
 }
 
 fn grants<S: Sink>(verb: &str, resource: &str, c: &Confinement, sink: &mut S) -> Truth {
     let Some(account) = &c.service_account else { return Truth::False };
+    // `get|list` and `pods|jobs`: any of them.
+    let deed = || format!("{} {}", verb.replace('|', " or "), resource.replace('|', " or "));
     let Some(grants) = account.grants.get() else { return Truth::Unknown };
     any(
         grants.iter(),
@@ -1761,17 +1859,17 @@ fn grants<S: Sink>(verb: &str, resource: &str, c: &Confinement, sink: &mut S) ->
             fact_is(
                 grant,
                 sink,
-                |g| g.allows(verb, resource),
+                |g| allows_any(g, verb, resource),
                 |_| {
                     let scope = match grant.get().and_then(|g| g.namespace.as_deref()) {
                         Some(namespace) => format!("in namespace {namespace}"),
                         None => "in every namespace".to_owned(),
                     };
-                    format!("service account {} may {verb} {resource} {scope}", account.name)
+                    format!("service account {} may {} {scope}", account.name, deed())
                 },
             )
         },
-        || format!("service account {} may not {verb} {resource}", account.name),
+        || format!("service account {} may not {}", account.name, deed()),
     )
 }
 

@@ -12,7 +12,7 @@ use confinement::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{Condition, Limit, LsmOperation};
+use crate::condition::{Condition, Limit, LsmOperation, allows_any};
 use crate::objects;
 
 /// One change to one subject's settings.
@@ -198,7 +198,9 @@ impl Remedy {
                 let rule = c.devices.asked.get(*i).and_then(|r| r.get());
                 (rule.map(rule_text).unwrap_or_default(), String::new())
             }
-            Remedy::NarrowGrants { verb, resource } => (format!("{verb} {resource}"), String::new()),
+            Remedy::NarrowGrants { verb, resource } => {
+                (format!("{} {}", verb.replace('|', " or "), resource.replace('|', " or ")), String::new())
+            }
             Remedy::Limit(kind) => {
                 let (what, compose, run) = match kind {
                     LimitKind::Memory => ("memory", "mem_limit", "--memory"),
@@ -334,7 +336,7 @@ impl Remedy {
                     if let Some(grants) = account.grants.value.take() {
                         let rest = grants
                             .iter()
-                            .filter(|g| !g.get().is_some_and(|g| g.allows(verb, resource)))
+                            .filter(|g| !g.get().is_some_and(|g| allows_any(g, verb, resource)))
                             .cloned()
                             .collect();
                         account.grants.value = Some(rest);
@@ -462,7 +464,7 @@ pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
             &|m| m.host_path().is_some() && Truth::from(m.read_only.value).is_false(),
             Remedy::ReadOnlyMount,
         ),
-        Condition::HostBackedMount => vec![],
+        Condition::HostBackedMount { .. } => vec![],
         Condition::KernelInterface(name) => {
             let path = crate::condition::KERNEL_INTERFACES.iter().find(|(n, _)| n == name).map(|(_, p)| *p);
             let shows =
@@ -501,7 +503,7 @@ pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
         Condition::CgroupWritable if privileged => vec![Remedy::DropPrivileged],
         Condition::CgroupWritable => vec![Remedy::ReadOnlyCgroup],
         Condition::ControlApiGiven => vec![Remedy::RemoveControlApi],
-        Condition::EngineTcp => vec![Remedy::EngineClientCertificates],
+        Condition::EngineTcp { .. } => vec![Remedy::EngineClientCertificates],
         Condition::ServiceAccountToken => vec![Remedy::NoServiceAccountToken],
         Condition::Grants { verb, resource } => {
             vec![Remedy::NarrowGrants { verb: verb.clone(), resource: resource.clone() }]
@@ -528,6 +530,9 @@ pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
         | Condition::ModulesLoadable
         | Condition::KernelOption(_)
         | Condition::LocalUser
+        | Condition::EngineUser
+        | Condition::HostProcessOfSameUser
+        | Condition::HostAccomplice
         | Condition::CloudMetadata
         | Condition::Listener { .. }
         | Condition::CgroupParent
