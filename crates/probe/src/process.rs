@@ -62,7 +62,7 @@ impl Plan {
             batch.call(libc::SYS_prctl, &args)
         };
         // struct __user_cap_header_struct { version, pid = 0: the caller }
-        let header = Arg::Output(batch.input(&u64::from(CAPABILITY_VERSION_3).to_le_bytes()));
+        let header = Arg::Output(batch.input(&[CAPABILITY_VERSION_3.to_ne_bytes(), [0; 4]].concat()));
         let sets = batch.output(24);
         let each = |batch: &mut Batch, option: i32, first: Option<i64>| {
             let mut calls = Vec::with_capacity(Capability::ALL.len());

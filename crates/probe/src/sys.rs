@@ -94,7 +94,10 @@ struct Shared {
 
 #[repr(C)]
 struct Header {
+    /// The index of the call under way.
     current: AtomicU32,
+    /// The step of the preparation under way; 0 once the calls have begun.
+    step: AtomicU32,
     refused: AtomicU32,
 }
 
@@ -319,6 +322,7 @@ fn run_calls(shared: &Shared, calls: &[Action], no_filter: bool) -> Vec<Answer> 
     let mut answers: Vec<Answer> = Vec::with_capacity(calls.len());
     let deadline = Instant::now() + BATCH_TIME;
     let mut children = 0;
+    let mut left_out = 0;
     while answers.len() < calls.len() {
         let first = answers.len();
         let rest = |why: &str| vec![Answer::skipped(why); calls.len() - first];
@@ -332,7 +336,7 @@ fn run_calls(shared: &Shared, calls: &[Action], no_filter: bool) -> Vec<Answer> 
         }
         children += 1;
         shared.header().current.store(first as u32, Ordering::SeqCst);
-        let end = match run_child(shared, calls, first, deadline) {
+        let end = match run_child(shared, calls, first, left_out, deadline) {
             Ok(end) => end,
             Err(error) if no_filter => {
                 // Without a filter no call is answered by a signal.
@@ -362,6 +366,8 @@ fn run_calls(shared: &Shared, calls: &[Action], no_filter: bool) -> Vec<Answer> 
                 let why = "a core dump of a killed child could not be ruled out";
                 answers.extend(vec![Answer::skipped(why); calls.len() - answers.len()]);
             }
+            // A filter that kills for a step of the preparation kills every child there: go on without it.
+            ChildEnd::Unprepared(step) => left_out |= step,
             ChildEnd::Signal(signal) => {
                 answers.push(Answer { killed: Some(signal_name(signal)), ..Answer::default() })
             }
@@ -385,14 +391,23 @@ impl Slot {
 enum ChildEnd {
     Done,
     Signal(c_int),
+    /// Ended in this step of its preparation.
+    Unprepared(u32),
     Late,
     /// The child would not make calls that may kill it, because its death might start a core dump handler.
     Refused,
 }
 
 /// Forks a child that makes the calls from `first` on, and waits for its end.
-fn run_child(shared: &Shared, calls: &[Action], first: usize, deadline: Instant) -> Result<ChildEnd, c_int> {
+fn run_child(
+    shared: &Shared,
+    calls: &[Action],
+    first: usize,
+    left_out: u32,
+    deadline: Instant,
+) -> Result<ChildEnd, c_int> {
     shared.header().refused.store(0, Ordering::SeqCst);
+    shared.header().step.store(0, Ordering::SeqCst);
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for the two descriptors.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
@@ -403,7 +418,7 @@ fn run_child(shared: &Shared, calls: &[Action], first: usize, deadline: Instant)
     // and leaves by exit_group(2), as is required of a child of a program that may have other threads.
     let pid = unsafe { libc::syscall(libc::SYS_clone, 0usize, 0usize, 0usize, 0usize, 0usize) };
     if pid == 0 {
-        child_main(shared, calls, first);
+        child_main(shared, calls, first, left_out);
     }
     let result = if pid < 0 {
         Err(last_errno())
@@ -423,8 +438,8 @@ fn close(fd: c_int) {
     unsafe { libc::close(fd) };
 }
 
-fn child_main(shared: &Shared, calls: &[Action], first: usize) -> ! {
-    if core_dump_ruled_out() {
+fn child_main(shared: &Shared, calls: &[Action], first: usize, left_out: u32) -> ! {
+    if prepare(&shared.header().step, left_out) {
         make_calls(shared, calls, first);
     } else {
         shared.header().refused.store(1, Ordering::SeqCst);
@@ -439,18 +454,33 @@ fn exit_now() -> ! {
     }
 }
 
-/// A death by SIGSYS dumps core, and `core_pattern` may start a program of the host with it. A process that is
-/// not dumpable, or whose limit is 1 byte, starts none (do_coredump() in fs/coredump.c).
-fn core_dump_ruled_out() -> bool {
+const LIMIT_CORE: u32 = 1;
+const DEFAULT_SIGSYS: u32 = 2;
+const UNDUMPABLE: u32 = 4;
+
+/// Sees to it that a death by SIGSYS has no effect, and tells whether it could. Such a death dumps core, and
+/// `core_pattern` may start a program of the host with it. A process that is not dumpable, or whose limit is
+/// 1 byte, starts none (do_coredump() in fs/coredump.c): one of the two is enough. Steps `left_out` are not
+/// made; the one under way is written to `step`, so that a death in it is not taken for an answer.
+fn prepare(step: &AtomicU32, left_out: u32) -> bool {
+    let make = |this: u32, made: &dyn Fn() -> bool| {
+        if left_out & this != 0 {
+            return false;
+        }
+        step.store(this, Ordering::SeqCst);
+        let made = made();
+        step.store(0, Ordering::SeqCst);
+        made
+    };
     let limit = libc::rlimit { rlim_cur: 1, rlim_max: 1 };
-    // SAFETY: both calls change this child only, which is about to end, and `limit` outlives the call.
-    unsafe {
-        let limited = libc::setrlimit(libc::RLIMIT_CORE, &limit) == 0;
-        // A handler of this program must not take the signal of a trap: the child would go on in its code.
-        libc::signal(libc::SIGSYS, libc::SIG_DFL);
-        let undumpable = libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
-        limited || undumpable
-    }
+    // SAFETY: the calls change this child only, which is about to end, and `limit` outlives its call.
+    let limited = make(LIMIT_CORE, &|| unsafe { libc::setrlimit(libc::RLIMIT_CORE, &limit) } == 0);
+    // A handler of this program must not take the signal of a trap: the child would go on in its code.
+    // SAFETY: as above.
+    make(DEFAULT_SIGSYS, &|| unsafe { libc::signal(libc::SIGSYS, libc::SIG_DFL) } != libc::SIG_ERR);
+    // SAFETY: as above.
+    let undumpable = make(UNDUMPABLE, &|| unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } == 0);
+    limited || undumpable
 }
 
 fn make_calls(shared: &Shared, calls: &[Action], first: usize) {
@@ -543,6 +573,9 @@ fn wait_for(shared: &Shared, pid: libc::pid_t, pipe: c_int, deadline: Instant) -
         if ended == pid || (ended < 0 && last_errno() != libc::EINTR) {
             return match () {
                 () if ended != pid => ChildEnd::Done,
+                () if shared.header().step.load(Ordering::SeqCst) != 0 => {
+                    ChildEnd::Unprepared(shared.header().step.load(Ordering::SeqCst))
+                }
                 () if late => ChildEnd::Late,
                 () if libc::WIFSIGNALED(status) => ChildEnd::Signal(libc::WTERMSIG(status)),
                 () if shared.header().refused.load(Ordering::SeqCst) != 0 => ChildEnd::Refused,
