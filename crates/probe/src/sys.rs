@@ -37,6 +37,8 @@ pub(crate) enum Arg {
     Output(OutputId),
     /// A `struct file_handle` of 8 bytes whose handle lies on a page that cannot be read.
     TornHandle,
+    /// A page that cannot be read.
+    Unreadable,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -214,6 +216,7 @@ impl Batch {
                 self.shared.as_ref().map_or(0, |s| s.base as usize + OUTPUT_AT + offset)
             }
             Arg::TornHandle => self.shared.as_ref().map_or(0, Shared::torn_handle),
+            Arg::Unreadable => self.shared.as_ref().map_or(0, |s| s.torn_handle() + HANDLE_HEADER),
         }
     }
 
@@ -642,7 +645,7 @@ pub(crate) fn uname() -> (String, String, String) {
         name
     };
     let text = |field: &[libc::c_char]| {
-        let bytes: Vec<u8> = field.iter().map(|c| *c as u8).collect();
+        let bytes: Vec<u8> = field.iter().flat_map(|c| c.to_ne_bytes()).collect();
         CStr::from_bytes_until_nul(&bytes)
             .map_or_else(|_| String::new(), |c| c.to_string_lossy().into_owned())
     };

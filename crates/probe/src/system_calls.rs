@@ -42,6 +42,8 @@ enum A {
     Empty,
     /// [`Arg::TornHandle`].
     TornHandle,
+    /// [`Arg::Unreadable`].
+    Unreadable,
 }
 
 /// The user namespace that a capability check looks at.
@@ -363,6 +365,18 @@ static PROBES: &[Row] = &[
         ..BASE
     },
     Row {
+        name: "fanotify_init",
+        call: "fanotify_init(FAN_REPORT_FID|1<<31, 0)",
+        number: SYS_fanotify_init,
+        arguments: &[A::Int(0x200 | 1 << 31), ZERO],
+        reached: &[EINVAL],
+        optional: true,
+        // From 5.13 on a group that reports file handles needs no capability.
+        check: Some(Check { until: Some((5, 13)), ..initial(Capability::SYS_ADMIN) }),
+        harmless: "an unknown flag is refused before a group is made",
+        ..BASE
+    },
+    Row {
         name: "quotactl",
         call: "quotactl(0xff, NULL, 0, NULL)",
         number: SYS_quotactl,
@@ -548,6 +562,15 @@ static PROBES: &[Row] = &[
         ..BASE
     },
     Row {
+        name: "settimeofday",
+        call: "settimeofday({unreadable}, NULL)",
+        number: SYS_settimeofday,
+        arguments: &[A::Unreadable, A::Null],
+        reached: &[EFAULT],
+        harmless: "the time is copied first, before the capability is asked for; it cannot be read",
+        ..BASE
+    },
+    Row {
         name: "clock_settime",
         call: "clock_settime(0x7fffffff, NULL)",
         number: SYS_clock_settime,
@@ -711,6 +734,7 @@ fn plan_row(row: &Row, batch: &mut Batch, process: Option<&Process>) -> Result<C
             A::Null => Arg::Int(0),
             A::Empty => Arg::Text(batch.text("")),
             A::TornHandle => Arg::TornHandle,
+            A::Unreadable => Arg::Unreadable,
         })
         .collect();
     Ok(batch.call(row.number, &arguments))
