@@ -4,8 +4,9 @@
 //! A row of [`PROBES`] is one call. `reached` are the answers that only the kernel's own function gives: any of
 //! them shows that no filter stopped the call. `check` is a capability that the function asks for *before* it
 //! looks at the arguments: then EPERM has two causes, and which one it is is resolved with other facts where
-//! it can be. `harmless` says which check rejects the call and where it stands; all were read in Linux 6.1 and
-//! 6.12 and measured on 6.18; the checks stand in the same place in 4.19 where the call exists there.
+//! it can be. `harmless` says which check of which kernel function rejects the call. All were read in Linux 6.1 and 6.12,
+//! and measured on 6.1, 6.12 and 6.18, as root and as a uid without capabilities. Where 4.19 has the call it
+//! rejects the same arguments; where an order of checks differs between kernels the row says so.
 //!
 //! Limits. A filter that answers with the very error that the kernel would give cannot be told from the kernel.
 //! A filter that judges arguments is asked about these arguments only. An LSM hook behind the rejecting check
@@ -65,6 +66,9 @@ struct Check {
     also: Option<(&'static str, &'static str)>,
     /// The kernel from which on the check no longer precedes the arguments.
     until: Option<(u32, u32)>,
+    /// Whether an answer from behind the check shows the capability. Not where some kernels look at an
+    /// argument first, or let something else stand in for the capability.
+    shows: bool,
 }
 
 struct Row {
@@ -105,13 +109,14 @@ const MAY_MOUNT: Option<Check> = Some(Check {
     unless: None,
     also: None,
     until: None,
+    shows: true,
 });
 
 const fn initial(capability: Capability) -> Check {
-    Check { capability, over: Over::Initial, unless: None, also: None, until: None }
+    Check { capability, over: Over::Initial, unless: None, also: None, until: None, shows: true }
 }
 const fn owner_of(namespace: &'static str, capability: Capability) -> Check {
-    Check { capability, over: Over::OwnerOf(namespace), unless: None, also: None, until: None }
+    Check { capability, over: Over::OwnerOf(namespace), unless: None, also: None, until: None, shows: true }
 }
 
 /// All bits: more flags than any kernel knows.
@@ -187,7 +192,7 @@ static PROBES: &[Row] = &[
         number: SYS_setns,
         arguments: &[NO_FD, ZERO],
         reached: &[EBADF],
-        harmless: "the descriptor is looked up first",
+        harmless: "sys_setns(): the descriptor is looked up first",
         ..BASE
     },
     Row {
@@ -215,7 +220,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Null, A::Null],
         reached: &[EFAULT],
         check: MAY_MOUNT,
-        harmless: "both paths are looked up before anything is changed",
+        harmless: "sys_pivot_root(): both paths are looked up before anything is changed",
         ..BASE
     },
     Row {
@@ -236,7 +241,7 @@ static PROBES: &[Row] = &[
         arguments: &[NO_FD, A::Null, ALL_BITS],
         reached: &[EINVAL],
         since: (5, 2),
-        harmless: "unknown flags are refused first",
+        harmless: "sys_open_tree(): unknown flags are refused first",
         ..BASE
     },
     Row {
@@ -257,7 +262,7 @@ static PROBES: &[Row] = &[
         arguments: &[NO_FD, ALL_BITS, A::Null, A::Null, ZERO],
         reached: &[EINVAL],
         since: (5, 2),
-        harmless: "a negative descriptor is refused first",
+        harmless: "sys_fsconfig(): a negative descriptor is refused first",
         ..BASE
     },
     Row {
@@ -289,7 +294,7 @@ static PROBES: &[Row] = &[
         arguments: &[NO_FD, A::Null, ALL_BITS, A::Null, ZERO],
         reached: &[EINVAL],
         since: (5, 12),
-        harmless: "unknown flags are refused first",
+        harmless: "sys_mount_setattr(): unknown flags are refused first",
         ..BASE
     },
     Row {
@@ -299,8 +304,9 @@ static PROBES: &[Row] = &[
         arguments: &[NO_FD, A::Null, ZERO],
         reached: &[EBADF, EFAULT],
         optional: true,
-        // handle_to_path() asked for the capability first; measured on 6.18: the header is copied first.
-        check: Some(Check { until: Some((6, 18)), ..initial(Capability::DAC_READ_SEARCH) }),
+        // handle_to_path() asks for the capability first in 6.1, behind the descriptor in 6.12, and behind the
+        // header's copy in 6.18 (measured on each).
+        check: Some(Check { until: Some((6, 18)), shows: false, ..initial(Capability::DAC_READ_SEARCH) }),
         harmless: "handle_to_path(): neither the descriptor nor the handle can be read",
         ..BASE
     },
@@ -323,7 +329,7 @@ static PROBES: &[Row] = &[
         arguments: &[NO_FD, A::Null, A::Null, A::Null, ALL_BITS],
         reached: &[EINVAL],
         optional: true,
-        harmless: "unknown flags are refused first",
+        harmless: "sys_name_to_handle_at(): unknown flags are refused first",
         ..BASE
     },
     Row {
@@ -350,7 +356,7 @@ static PROBES: &[Row] = &[
         number: SYS_fsetxattr,
         arguments: &[NO_FD, A::Null, A::Null, ZERO, ZERO],
         reached: &[EBADF, EFAULT],
-        harmless: "there is neither a file nor a name",
+        harmless: "sys_fsetxattr(): there is neither a file nor a name",
         ..BASE
     },
     Row {
@@ -361,7 +367,7 @@ static PROBES: &[Row] = &[
         reached: &[EINVAL],
         optional: true,
         check: Some(initial(Capability::SYS_ADMIN)),
-        harmless: "unknown flags are refused behind the capability check, before a group is made",
+        harmless: "sys_fanotify_init(): unknown flags are refused behind the capability check, before a group is made",
         ..BASE
     },
     Row {
@@ -372,8 +378,8 @@ static PROBES: &[Row] = &[
         reached: &[EINVAL],
         optional: true,
         // From 5.13 on a group that reports file handles needs no capability.
-        check: Some(Check { until: Some((5, 13)), ..initial(Capability::SYS_ADMIN) }),
-        harmless: "an unknown flag is refused before a group is made",
+        check: Some(Check { until: Some((5, 13)), shows: false, ..initial(Capability::SYS_ADMIN) }),
+        harmless: "sys_fanotify_init(): an unknown flag is refused before a group is made",
         ..BASE
     },
     Row {
@@ -383,7 +389,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Int(0xff), A::Null, ZERO, A::Null],
         reached: &[EINVAL],
         optional: true,
-        harmless: "a quota type above MAXQUOTAS is refused first",
+        harmless: "sys_quotactl(): a quota type above MAXQUOTAS is refused first",
         ..BASE
     },
     Row {
@@ -394,7 +400,7 @@ static PROBES: &[Row] = &[
         reached: &[EBADF, EINVAL],
         since: (5, 14),
         optional: true,
-        harmless: "neither the descriptor nor the quota type exists",
+        harmless: "sys_quotactl_fd(): neither the descriptor nor the quota type exists",
         ..BASE
     },
     Row {
@@ -404,7 +410,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Null, ALL_BITS],
         reached: &[EINVAL],
         optional: true,
-        harmless: "unknown flags are refused first, before CAP_SYS_ADMIN and the NULL path",
+        harmless: "sys_swapon(): unknown flags are refused first, before CAP_SYS_ADMIN and the NULL path",
         ..BASE
     },
     Row {
@@ -413,7 +419,7 @@ static PROBES: &[Row] = &[
         number: SYS_ptrace,
         arguments: &[A::Int(PTRACE_PEEKDATA_REQUEST), ZERO, A::Null, A::Null],
         reached: &[ESRCH],
-        harmless: "no process has the number 0; only PTRACE_TRACEME acts without a process",
+        harmless: "sys_ptrace(): no process has the number 0; only PTRACE_TRACEME acts without a process",
         ..BASE
     },
     Row {
@@ -444,7 +450,7 @@ static PROBES: &[Row] = &[
         reached: &[EINVAL, EBADF],
         since: (5, 10),
         optional: true,
-        harmless: "flags must be 0, and there is no process descriptor",
+        harmless: "sys_process_madvise(): flags must be 0, and there is no process descriptor",
         ..BASE
     },
     Row {
@@ -454,7 +460,7 @@ static PROBES: &[Row] = &[
         arguments: &[NO_FD, NO_FD, ALL_BITS],
         reached: &[EINVAL],
         since: (5, 6),
-        harmless: "flags must be 0",
+        harmless: "sys_pidfd_getfd(): flags must be 0",
         ..BASE
     },
     Row {
@@ -464,7 +470,7 @@ static PROBES: &[Row] = &[
         arguments: &[ZERO, ZERO, ZERO, ZERO, ZERO],
         reached: &[ESRCH],
         optional: true,
-        harmless: "no process has the number 0",
+        harmless: "sys_kcmp(): no process has the number 0",
         ..BASE
     },
     Row {
@@ -478,6 +484,8 @@ static PROBES: &[Row] = &[
             unless: Some(("kernel.unprivileged_bpf_disabled", "0")),
             // __sys_bpf() of 6.1: only BPF_MAP_CREATE and BPF_PROG_LOAD are refused up front.
             until: Some((6, 1)),
+            // From 5.8 on CAP_BPF is enough.
+            shows: false,
             ..initial(Capability::SYS_ADMIN)
         }),
         harmless: "__sys_bpf(): there is no such command",
@@ -490,7 +498,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Null, ZERO, NO_FD, NO_FD, ALL_BITS],
         reached: &[EINVAL],
         optional: true,
-        harmless: "unknown flags are refused first",
+        harmless: "sys_perf_event_open(): unknown flags are refused first",
         ..BASE
     },
     Row {
@@ -518,7 +526,7 @@ static PROBES: &[Row] = &[
             also: Some(("kernel.modules_disabled", "0")),
             ..initial(Capability::SYS_MODULE)
         }),
-        harmless: "the name is copied behind the capability check; there is none",
+        harmless: "sys_delete_module(): the name is copied behind the capability check; there is none",
         ..BASE
     },
     Row {
@@ -528,7 +536,7 @@ static PROBES: &[Row] = &[
         arguments: &[ZERO, ZERO, A::Int(0xffff_ffff), A::Null],
         reached: &[EINVAL],
         check: Some(owner_of("pid", Capability::SYS_BOOT)),
-        harmless: "the magic numbers are wrong, and there is no such command",
+        harmless: "sys_reboot(): the magic numbers are wrong, and there is no such command",
         ..BASE
     },
     Row {
@@ -538,7 +546,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Empty, A::Int(-1)],
         reached: &[EINVAL],
         check: Some(owner_of("uts", Capability::SYS_ADMIN)),
-        harmless: "a negative length is refused behind the capability check, before the name is copied",
+        harmless: "sys_sethostname(): a negative length is refused behind the capability check, before the name is copied",
         ..BASE
     },
     Row {
@@ -548,7 +556,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Empty, A::Int(-1)],
         reached: &[EINVAL],
         check: Some(owner_of("uts", Capability::SYS_ADMIN)),
-        harmless: "a negative length is refused behind the capability check, before the name is copied",
+        harmless: "sys_setdomainname(): a negative length is refused behind the capability check, before the name is copied",
         ..BASE
     },
     Row {
@@ -567,7 +575,7 @@ static PROBES: &[Row] = &[
         number: SYS_settimeofday,
         arguments: &[A::Unreadable, A::Null],
         reached: &[EFAULT],
-        harmless: "the time is copied first, before the capability is asked for; it cannot be read",
+        harmless: "sys_settimeofday(): the time is copied first, before the capability is asked for; it cannot be read",
         ..BASE
     },
     Row {
@@ -576,7 +584,7 @@ static PROBES: &[Row] = &[
         number: SYS_clock_settime,
         arguments: &[A::Int(0x7fff_ffff), A::Null],
         reached: &[EINVAL],
-        harmless: "there is no such clock",
+        harmless: "sys_clock_settime(): there is no such clock",
         ..BASE
     },
     Row {
@@ -597,7 +605,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Int(-1), ZERO, ZERO, ZERO, ZERO],
         reached: &[EOPNOTSUPP],
         optional: true,
-        harmless: "there is no such operation",
+        harmless: "sys_keyctl(): there is no such operation",
         ..BASE
     },
     Row {
@@ -607,7 +615,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Null, A::Null, A::Null, ZERO, ZERO],
         reached: &[EFAULT],
         optional: true,
-        harmless: "the type is copied first, before a keyring is looked up; there is none",
+        harmless: "sys_add_key(): the type is copied first, before a keyring is looked up; there is none",
         ..BASE
     },
     Row {
@@ -617,7 +625,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Null, A::Null, A::Null, ZERO],
         reached: &[EFAULT],
         optional: true,
-        harmless: "the type is copied first; there is none",
+        harmless: "sys_request_key(): the type is copied first; there is none",
         ..BASE
     },
     Row {
@@ -630,9 +638,11 @@ static PROBES: &[Row] = &[
         optional: true,
         check: Some(Check {
             unless: Some(("kernel.io_uring_disabled", "0")),
+            // With 1, members of io_uring_group are let through (io_uring_allowed()).
+            shows: false,
             ..initial(Capability::SYS_ADMIN)
         }),
-        harmless: "the parameters are copied before a ring is made; there are none",
+        harmless: "sys_io_uring_setup(): the parameters are copied before a ring is made; there are none",
         ..BASE
     },
     Row {
@@ -646,6 +656,7 @@ static PROBES: &[Row] = &[
         check: Some(Check {
             unless: Some(("vm.unprivileged_userfaultfd", "1")),
             until: Some((5, 11)),
+            shows: false,
             ..initial(Capability::SYS_PTRACE)
         }),
         harmless: "new_userfaultfd(): unknown flags are refused before anything is made",
@@ -677,7 +688,7 @@ static PROBES: &[Row] = &[
         arguments: &[A::Int(4)],
         reached: &[EINVAL],
         optional: true,
-        harmless: "a level above 3 is refused first",
+        harmless: "sys_iopl(): a level above 3 is refused first",
         ..BASE
     },
     #[cfg(target_arch = "x86_64")]
@@ -928,7 +939,7 @@ fn capability_reading(
     };
     let (reads_as, why) = if reached(row, answer) {
         // A sysctl that may waive the check and could not be read leaves it open whether it was made.
-        if check.unless.is_some_and(|knob| sysctl_is(known, knob).is_none()) {
+        if !check.shows || check.unless.is_some_and(|knob| sysctl_is(known, knob).is_none()) {
             return None;
         }
         (Reading::Permitted, "the check passed".to_owned())
@@ -947,4 +958,109 @@ fn capability_reading(
         return None;
     };
     Some(ShownCapability { by: row.call.to_owned(), over, reads_as, why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::Capabilities;
+    use confinement::CapabilitySet;
+
+    struct Facts {
+        process: Process,
+        namespaces: BTreeMap<String, Namespace>,
+        sysctls: BTreeMap<String, Value>,
+        release: (u32, u32),
+    }
+
+    impl Facts {
+        fn new(seccomp_mode: u32, effective: CapabilitySet) -> Facts {
+            let capabilities = Capabilities { effective: Some(effective), ..Capabilities::default() };
+            let initial = Namespace { initial: Some(true), ..Namespace::default() };
+            Facts {
+                process: Process { seccomp_mode: Some(seccomp_mode), capabilities, ..Process::default() },
+                namespaces: [("user".to_owned(), initial)].into(),
+                sysctls: BTreeMap::new(),
+                release: (6, 12),
+            }
+        }
+        /// The same answer to every row of this name.
+        fn read(&self, name: &str, answer: &Answer) -> Read {
+            let known = Known {
+                process: &self.process,
+                namespaces: &self.namespaces,
+                sysctls: &self.sysctls,
+                release: Some(self.release),
+                confined: false,
+            };
+            let rows: Vec<_> =
+                PROBES.iter().filter(|row| row.name == name).map(|row| (row, answer.clone())).collect();
+            assert!(!rows.is_empty(), "{name}");
+            conclude(&rows, &known)
+        }
+        fn reading(&self, name: &str, error: &str) -> Reading {
+            let answer = Answer { error: Some(error.to_owned()), ..Answer::default() };
+            self.read(name, &answer).system_calls[name].reads_as
+        }
+    }
+
+    #[test]
+    fn every_probe_says_why_it_is_harmless_and_what_the_kernel_answers() {
+        for row in PROBES {
+            assert!(row.harmless.contains("()") && row.harmless.len() > 30, "{}", row.call);
+            assert!(row.returns || !row.reached.is_empty(), "{}", row.call);
+            assert!(row.arguments.len() <= 6, "{}", row.call);
+            let function = row.call.split('(').next().unwrap_or_default();
+            assert!(row.name.starts_with(function), "{}: {}", row.name, row.call);
+            for error in row.reached {
+                assert!(![EPERM, EACCES, ENOSYS].contains(error), "{}: a filter gives that too", row.call);
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_probes_make_the_same_call() {
+        let calls: std::collections::HashSet<_> = PROBES.iter().map(|row| row.call).collect();
+        assert_eq!(calls.len(), PROBES.len());
+    }
+
+    #[test]
+    fn what_an_argument_may_precede_shows_no_capability() {
+        // open_by_handle_at(-1, …) of 6.12 looks the descriptor up before it asks for the capability.
+        let answer = Answer { error: Some("EBADF".to_owned()), ..Answer::default() };
+        let read = Facts::new(0, CapabilitySet::EMPTY).read("open_by_handle_at", &answer);
+        assert!(read.capabilities.is_empty(), "{:?}", read.capabilities);
+        assert_eq!(read.system_calls["open_by_handle_at"].reads_as, Reading::Permitted);
+    }
+
+    #[test]
+    fn the_same_eperm_reads_by_what_else_is_known() {
+        let none = CapabilitySet::EMPTY;
+        let admin = none.with(Capability::SYS_ADMIN);
+        assert_eq!(Facts::new(2, none).reading("fsopen", "EPERM"), Reading::Ambiguous);
+        assert_eq!(Facts::new(2, admin).reading("fsopen", "EPERM"), Reading::Blocked);
+        assert_eq!(Facts::new(0, none).reading("fsopen", "EPERM"), Reading::Permitted);
+        assert_eq!(Facts::new(2, none).reading("mount", "EPERM"), Reading::Blocked);
+        let mut facts = Facts::new(2, none);
+        facts.release = (5, 10);
+        assert_eq!(facts.reading("bpf", "EPERM"), Reading::Ambiguous);
+        let zero = Value { value: Some("0".into()), error: None };
+        facts.sysctls.insert("kernel.unprivileged_bpf_disabled".into(), zero);
+        assert_eq!(facts.reading("bpf", "EPERM"), Reading::Blocked);
+    }
+
+    #[test]
+    fn a_capability_in_a_user_namespace_of_its_own_leaves_an_initial_check_ambiguous() {
+        let mut facts = Facts::new(2, CapabilitySet::ALL);
+        facts.namespaces.insert("user".into(), Namespace { initial: Some(false), ..Namespace::default() });
+        assert_eq!(facts.reading("delete_module", "EPERM"), Reading::Ambiguous);
+        let owned = Namespace { owned_by_own_user_namespace: Some(true), ..Namespace::default() };
+        facts.namespaces.insert("mnt".into(), owned);
+        assert_eq!(facts.reading("fsopen", "EPERM"), Reading::Blocked);
+    }
+
+    #[test]
+    fn an_answer_that_is_nobodys_decides_nothing() {
+        assert_eq!(Facts::new(2, CapabilitySet::ALL).reading("mount", "ENOTTY"), Reading::Ambiguous);
+    }
 }
