@@ -4,5 +4,6 @@
 
 pub mod context;
 pub mod document;
+pub mod options;
 
 pub use context::Context;
