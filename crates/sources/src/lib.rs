@@ -10,5 +10,6 @@ pub mod options;
 pub mod run;
 pub mod script;
 pub mod walk;
+pub mod options;
 
 pub use context::Context;
