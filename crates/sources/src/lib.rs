@@ -5,11 +5,11 @@
 pub mod compose;
 pub mod context;
 pub mod document;
+pub mod gather;
 pub mod kubernetes;
 pub mod options;
 pub mod run;
 pub mod script;
 pub mod walk;
-pub mod options;
 
 pub use context::Context;

@@ -1,3 +1,29 @@
 #![forbid(unsafe_code)]
+//! Arguments in, exit code out. What a verb does stands in its module; what it means stands in the crates.
 
-fn main() {}
+mod arguments;
+mod audit;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Verb};
+
+/// Something could not be read or judged, or the command line is wrong.
+const COULD_NOT_JUDGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.verb {
+        Verb::Audit(audit) => audit::run(audit),
+        Verb::Explain(_) | Verb::Facts(_) | Verb::Generate(_) => Ok(COULD_NOT_JUDGE),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(COULD_NOT_JUDGE)
+        }
+    }
+}

@@ -278,7 +278,7 @@ impl Solver {
             })
             .map(|remedy| remedy.advice(c, form))
             .collect();
-        advice.sort_by(|a, b| (a.cost, &a.id, &a.summary).cmp(&(b.cost, &b.id, &b.summary)));
+        sort_advice(&mut advice);
         advice
     }
 
@@ -352,7 +352,7 @@ fn evidence(catalogue: &Catalogue, c: &Confinement, outcome: &Outcome, vector: &
     for (id, condition, truth) in term_conditions(catalogue, outcome, vector) {
         let mut facts: Vec<(String, Origin)> = Vec::new();
         condition.check(c, &filter, &mut facts);
-        if facts.is_empty() {
+        if facts.is_empty() && truth.is_unknown() {
             facts.push((format!("{condition} is not known"), Origin::Nowhere));
         }
         list.extend(facts.into_iter().map(|(fact, origin)| Evidence {
@@ -516,8 +516,16 @@ fn weakness_remedies(
             }
         }
     }
-    advice.sort_by(|a, b| (a.cost, &a.summary).cmp(&(b.cost, &b.summary)));
+    sort_advice(&mut advice);
     advice
+}
+
+/// What takes back a setting comes before what adds a wall; then the cheapest.
+fn sort_advice(advice: &mut [Advice]) {
+    advice.sort_by(|a, b| {
+        let key = |x: &Advice| (!x.remedy.takes_back(), x.cost);
+        key(a).cmp(&key(b)).then_with(|| a.summary.cmp(&b.summary))
+    });
 }
 
 /// The unknown facts of the paths that may be open, each once.

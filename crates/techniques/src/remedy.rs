@@ -133,6 +133,37 @@ impl Remedy {
         }
     }
 
+    /// Whether it takes back something that was asked for, rather than adding a protection.
+    pub fn takes_back(&self) -> bool {
+        match self {
+            Remedy::DropPrivileged
+            | Remedy::RemoveMount(_)
+            | Remedy::ReadOnlyMount(_)
+            | Remedy::PrivatePropagation(_)
+            | Remedy::SeccompDefault
+            | Remedy::LsmDefault
+            | Remedy::DefaultPaths
+            | Remedy::PrivateNamespace(_)
+            | Remedy::RemoveDevice(_)
+            | Remedy::RemoveDeviceRule(_)
+            | Remedy::RemoveControlApi
+            | Remedy::NarrowGrants { .. }
+            | Remedy::RemoveSysctl(_)
+            | Remedy::RemoveSecret => true,
+            Remedy::DropCapability(_)
+            | Remedy::RunAsNonRoot
+            | Remedy::UserNamespace
+            | Remedy::NoNewPrivileges
+            | Remedy::EngineClientCertificates
+            | Remedy::NoServiceAccountToken
+            | Remedy::Limit(_)
+            | Remedy::PinImage
+            | Remedy::ReadOnlyRootfs
+            | Remedy::OwnNetwork
+            | Remedy::ReadOnlyCgroup => false,
+        }
+    }
+
     pub fn cost(&self, c: &Confinement) -> u8 {
         ENTRIES.get(self.id(c)).map_or(u8::MAX, |e| e.cost)
     }

@@ -1,0 +1,172 @@
+//! The command line: every verb and flag with its help. Manual pages and completions are generated from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Tells whether code inside a container can reach the host, by which path, and how many walls still stand.
+#[derive(Debug, Parser)]
+#[command(name = "stockade", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 nothing at or above the threshold; 1 findings; 2 something could not be read or judged.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Judge containers: from files, from live engines, from /proc
+    Audit(Audit),
+    /// Explain a technique: what it is, its formula, what breaks it
+    Explain(Explain),
+    /// Measure the process this runs in, without any effect, as facts for an audit
+    Facts(Facts),
+    /// Write completions for a shell, or the manual pages
+    #[command(hide = true)]
+    Generate(Generate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Files, folders, `-`, or docker:[NAME], podman:[NAME], proc:[ID], host:. None: whatever is here
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+
+    /// A `docker run` or `podman run` line to judge
+    #[arg(long, value_name = "LINE")]
+    pub(crate) run: Vec<String>,
+
+    /// Compose files of one project, in order: a later one changes an earlier one
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) context: ContextArguments,
+
+    /// Show a path when fewer walls than this stand in its way; 1 shows what is open now
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) depth: u8,
+
+    /// Show weaknesses and every path too
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Exit with 1 only for findings of at least this severity
+    #[arg(long, value_name = "SEVERITY", default_value = "medium")]
+    pub(crate) threshold: Threshold,
+
+    /// A standard to judge pods by as well, such as pss-baseline@1.37 or pss-restricted@latest
+    #[arg(long, value_name = "STANDARD")]
+    pub(crate) standard: Vec<String>,
+
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+
+    /// Write the report here instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Colour,
+}
+
+/// What files do not say.
+#[derive(Debug, Args)]
+pub(crate) struct ContextArguments {
+    /// The engine that a file is meant for: docker-29, docker-20.10, podman-5, containerd-2, crio-1.36, …
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) assume: Vec<String>,
+
+    /// Facts of the node, written there by `stockade facts --output FILE`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) facts: Option<PathBuf>,
+
+    /// The user that an image runs as, where the image is not at hand
+    #[arg(long, value_name = "IMAGE=USER")]
+    pub(crate) image_user: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The identifier of a technique; none lists them all
+    pub(crate) name: Option<String>,
+
+    /// Show the state of each condition for these subjects
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+
+    /// A `docker run` or `podman run` line to show the states for
+    #[arg(long, value_name = "LINE")]
+    pub(crate) run: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) context: ContextArguments,
+
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ExplainFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Facts {
+    /// Also open files for writing, without writing, and connect to sockets; sensors may notice
+    #[arg(long)]
+    pub(crate) active: bool,
+
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub(crate) format: FactsFormat,
+
+    /// Write the facts here instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// `man`, `completions-bash`, `completions-zsh`, `completions-fish` or `docs`
+    pub(crate) what: String,
+    /// The folder to write to
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+    Sarif,
+    Junit,
+    Github,
+    Html,
+    Dot,
+    Mermaid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    Text,
+    Dot,
+    Mermaid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FactsFormat {
+    Json,
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Threshold {
+    Low,
+    Medium,
+    High,
+    Critical,
+}

@@ -1,0 +1,180 @@
+//! `stockade audit`: targets become a world, the world is judged, the judgement is written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use confinement::{Engine, EngineKind, Fact, Origin, World};
+use report::text;
+use sources::{Context, compose, gather, run};
+use techniques::judge::{self, Judgement, Options, Verdict};
+use techniques::severity::Severity;
+
+use crate::arguments::{Audit, Colour, ContextArguments, Format, Threshold};
+
+/// Standard input is read up to here.
+const MAX_STDIN_BYTES: u64 = 64 << 20;
+
+pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
+    let context = context(&arguments.context)?;
+    let mut input = Input::default();
+    let world = world(arguments, &context, &mut input)?;
+    let judgement = judge::judge(&world, Options { depth: arguments.depth });
+    match &arguments.output {
+        Some(path) => {
+            let mut file =
+                BufWriter::new(fs::File::create(path).with_context(|| path.display().to_string())?);
+            write(arguments, &world, &judgement, &input, false, &mut file)?;
+            file.flush()?;
+        }
+        None => {
+            let terminal = io::stdout().is_terminal();
+            let mut out = BufWriter::new(io::stdout().lock());
+            match write(arguments, &world, &judgement, &input, terminal, &mut out)
+                .and_then(|()| Ok(out.flush()?))
+            {
+                // Whoever reads has seen enough (`| head`).
+                Err(e) if is_broken_pipe(&e) => {}
+                other => other?,
+            }
+        }
+    }
+    for problem in &world.problems {
+        eprintln!("error: {problem}");
+    }
+    Ok(exit_code(arguments, &world, &judgement))
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// 2 if something could not be read or judged, so that a partial view never passes; 1 for findings; 0 otherwise.
+fn exit_code(arguments: &Audit, world: &World, judgement: &Judgement) -> u8 {
+    if !world.problems.is_empty() {
+        return 2;
+    }
+    let threshold = match arguments.threshold {
+        Threshold::Low => Severity::Low,
+        Threshold::Medium => Severity::Medium,
+        Threshold::High => Severity::High,
+        Threshold::Critical => Severity::Critical,
+    };
+    let counts = |f: &judge::Finding| f.severity >= threshold && f.depth.max < arguments.depth.max(1);
+    let finds = judgement.subjects.iter().any(|j| j.paths.iter().chain(&j.lateral).any(counts));
+    if finds {
+        return 1;
+    }
+    let undetermined = judgement.subjects.iter().any(|j| j.verdict == Verdict::Undetermined);
+    if undetermined { 2 } else { 0 }
+}
+
+/// What the user typed, for excerpts: text that is in no file.
+#[derive(Default)]
+struct Input {
+    texts: BTreeMap<String, Arc<str>>,
+}
+
+impl Input {
+    fn text_of(&self, path: &str) -> Option<Arc<str>> {
+        if let Some(text) = self.texts.get(path) {
+            return Some(text.clone());
+        }
+        let bytes = sources::walk::read_bounded(Path::new(path), gather::MAX_FILE_BYTES).ok()?;
+        String::from_utf8(bytes).ok().map(|t| t.trim_start_matches('\u{feff}').into())
+    }
+}
+
+fn world(arguments: &Audit, context: &Context, input: &mut Input) -> anyhow::Result<World> {
+    let mut world = World::default();
+    for (number, line) in arguments.run.iter().enumerate() {
+        let path: Arc<str> =
+            if number == 0 { "--run".into() } else { format!("--run#{}", number + 1).into() };
+        input.texts.insert(path.to_string(), line.as_str().into());
+        world.extend(run::read_line(line, &path, 1, context));
+    }
+    if !arguments.files.is_empty() {
+        let names: Vec<String> = arguments.files.iter().map(|f| f.to_string_lossy().into_owned()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        world.extend(compose::read(&names, &gather::Disk::new(), context));
+    }
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for target in &arguments.targets {
+        match target.as_str() {
+            "-" => {
+                let mut bytes = Vec::new();
+                io::stdin().lock().take(MAX_STDIN_BYTES).read_to_end(&mut bytes).context("standard input")?;
+                input.texts.insert("-".into(), String::from_utf8_lossy(&bytes).into());
+                world.extend(gather::stdin(&bytes, context));
+            }
+            other => paths.push(other.into()),
+        }
+    }
+    if !paths.is_empty() {
+        world.extend(gather::paths(&paths, context));
+    }
+    Ok(world)
+}
+
+/// The engines, host and image users that files are judged with.
+fn context(arguments: &ContextArguments) -> anyhow::Result<Context> {
+    let mut context = Context::assumed();
+    for name in &arguments.assume {
+        let Some(engine) = Engine::assumed(name) else {
+            bail!("--assume {name}: no such engine; known are {}", confinement::engine::PROFILES.join(", "));
+        };
+        let engine = Arc::new(engine);
+        match engine.kind {
+            EngineKind::Docker => context.docker = engine,
+            EngineKind::Podman => context.podman = engine,
+            EngineKind::Containerd | EngineKind::Crio => context.kubernetes = engine,
+        }
+    }
+    let mut users: BTreeMap<Arc<str>, Fact<Arc<str>>> = BTreeMap::new();
+    for pair in &arguments.image_user {
+        let Some((image, user)) = pair.split_once('=') else {
+            bail!("--image-user {pair}: write IMAGE=USER, such as postgres:17=999");
+        };
+        users.insert(image.into(), Fact::known(user.into(), Origin::assumed(format!("--image-user {pair}"))));
+    }
+    context.image_users = Arc::new(users);
+    Ok(context)
+}
+
+fn write(
+    arguments: &Audit,
+    world: &World,
+    judgement: &Judgement,
+    input: &Input,
+    terminal: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    match arguments.format {
+        Format::Text => {
+            let options = text::Options {
+                all: arguments.all,
+                colour: colour(arguments.color, terminal),
+                width: 120,
+                excerpt: &|path| input.text_of(path),
+            };
+            text::write(world, judgement, &options, out)?;
+        }
+        other => bail!("--format {other:?} is not there yet"),
+    }
+    Ok(())
+}
+
+/// <https://no-color.org> and <https://bixense.com/clicolors>.
+fn colour(asked: Colour, terminal: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    match asked {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto if set("NO_COLOR") => false,
+        Colour::Auto if std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0") => true,
+        Colour::Auto => terminal && std::env::var_os("CLICOLOR").is_none_or(|v| v != "0"),
+    }
+}
