@@ -91,8 +91,8 @@ impl Plan {
     }
 }
 
-/// Where the own cgroup is shown. The mount shows the tree from `root` on; `path` is the own cgroup in the same
-/// view (cgroup_namespaces(7)). Outside what is shown, nothing is known of it.
+/// Where the own cgroup is shown. The mount shows the tree from `root` on; `path` is the own cgroup in the
+/// same view (cgroup_namespaces(7)). Outside what is shown, nothing is known of it.
 fn own_directory(mount: &CgroupMount, path: &str) -> Option<String> {
     let rest = path.strip_prefix(mount.root.trim_end_matches('/'))?;
     (rest.is_empty() || rest.starts_with('/')).then(|| join(&mount.mount_point, rest))

@@ -1,5 +1,5 @@
-//! Device nodes under `/dev`, two levels deep. They are looked at and never opened: an open can rewind a tape,
-//! arm a watchdog or raise a modem line.
+//! Device nodes under `/dev`, two levels deep. They are looked at and never opened: an open can rewind a
+//! tape, arm a watchdog or raise a modem line.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

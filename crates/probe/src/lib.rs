@@ -1,12 +1,12 @@
 //! Measures the process it runs in: what confines it, and what the kernel under it is set to.
 //!
 //! Called by `stockade facts`, inside a container or on a host. It reads procfs, sysfs and `/etc/os-release`,
-//! looks at paths, and makes system calls that the kernel answers without any effect; nothing has to be undone.
-//! The result is a [`Measurement`], which is written as a facts file and read back by the sources. It judges
-//! nothing: a condition is decided from it elsewhere.
+//! looks at paths, and makes system calls that the kernel answers without any effect; nothing has to be
+//! undone. The result is a [`Measurement`], which is written as a facts file and read back by the sources. It
+//! judges nothing: a condition is decided from it elsewhere.
 //!
-//! What it does leave is what any process leaves: a line in an audit log where a filter kills a child or an LSM
-//! refuses a capability, and access times.
+//! What it does leave is what any process leaves: a line in an audit log where a filter kills a child or an
+//! LSM refuses a capability, and access times.
 
 mod cgroup;
 mod devices;
@@ -36,8 +36,8 @@ pub struct Options {
     pub active: bool,
 }
 
-/// Measures the calling process. Takes a few milliseconds. Where something cannot be measured the member stays
-/// empty or says why; there is no error.
+/// Measures the calling process. Takes a few milliseconds. Where something cannot be measured the member
+/// stays empty or says why; there is no error.
 pub fn measure(options: &Options) -> Measurement {
     let mut notes = Vec::new();
     let active = options.active;

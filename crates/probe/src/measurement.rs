@@ -36,8 +36,8 @@ pub struct Measurement {
     pub security_modules: SecurityModules,
     /// The raw answer of every system-call probe, in the order they were made.
     pub probes: Vec<Probe>,
-    /// Whether seccomp permits a system call, by its name, concluded from `probes` and the seccomp mode. Where
-    /// a filter may look at arguments the name says which: `unshare(CLONE_NEWUSER)`, `socket(AF_ALG)`.
+    /// Whether seccomp permits a system call, by its name, concluded from `probes` and the seccomp mode.
+    /// Where a filter may look at arguments the name says which: `unshare(CLONE_NEWUSER)`, `socket(AF_ALG)`.
     pub system_calls: BTreeMap<String, Conclusion>,
     /// Whether a capability is effective, by its name without `CAP_`, shown by a probe whose check it is.
     pub capabilities: BTreeMap<String, Vec<ShownCapability>>,
@@ -230,8 +230,8 @@ pub struct IdMaps {
     pub setgroups: Option<String>,
 }
 
-/// One line of `uid_map`: ids from `inside` are the ids from `outside`, in the parent namespace when read from
-/// inside (user_namespaces(7)).
+/// One line of `uid_map`: ids from `inside` are the ids from `outside`, in the parent namespace when read
+/// from inside (user_namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IdMapping {
@@ -434,13 +434,13 @@ pub struct Device {
 #[serde(default)]
 pub struct Socket {
     pub path: String,
-    /// What listens on sockets of this name: `docker`, `containerd`; `None` for a socket that is a mount of its
-    /// own under a name that says nothing.
+    /// What listens on sockets of this name: `docker`, `containerd`; `None` for a socket that is a mount of
+    /// its own under a name that says nothing.
     pub serves: Option<String>,
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// faccessat2(2) with `W_OK`: what connect(2) asks of the inode. `EROFS` does not stop a connect.
+    /// faccessat2(2) with `W_OK`: what connect(2) asks of the inode.
     pub write_access: Answer,
     /// connect(2), closed at once; only with `active`.
     #[serde(skip_serializing_if = "Option::is_none")]

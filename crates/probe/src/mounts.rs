@@ -177,7 +177,10 @@ mod tests {
 
     #[test]
     fn a_mountinfo_line_gives_propagation_and_unescaped_paths() {
-        let line = r"36 35 98:0 /a\040b /mnt\134c rw,noatime shared:7 master:1 propagate_from:2 unbindable - ext4 /dev/x rw,x=1";
+        let line = concat!(
+            r"36 35 98:0 /a\040b /mnt\134c rw,noatime ",
+            "shared:7 master:1 propagate_from:2 unbindable - ext4 /dev/x rw,x=1"
+        );
         let mount = parse_line(line).unwrap();
         assert_eq!(mount.root, "/a b");
         assert_eq!(mount.mount_point, r"/mnt\c");

@@ -126,8 +126,8 @@ impl Plan {
     }
 }
 
-/// unix_find_bsd() in net/unix/af_unix.c asks the inode for write permission and never the mount, so that a
-/// read-only mount (EROFS from the access check) does not stop a connect.
+/// unix_find_bsd() in net/unix/af_unix.c asks the inode for write permission and never the mount; so does
+/// access(2) of a socket (do_faccessat() in fs/open.c leaves special files out of its read-only check).
 fn reading(access: &Answer, connect: Option<&Answer>, confined: bool) -> (Reading, String) {
     match connect.and_then(|c| c.error.as_deref().or(c.value.map(|_| "connected"))) {
         Some("connected" | "EAGAIN" | "EINPROGRESS") => return (Reading::Permitted, "connected".to_owned()),
@@ -142,7 +142,7 @@ fn reading(access: &Answer, connect: Option<&Answer>, confined: bool) -> (Readin
     match (access.value, access.error.as_deref()) {
         (Some(0), _) if confined => (Reading::Ambiguous, "mode allows it; the LSM was not asked".to_owned()),
         (Some(0), _) => (Reading::Permitted, "mode and owner allow it".to_owned()),
-        // sb_permission() answers EROFS before the mode is looked at.
+        // Of another kernel or a sandbox that answers for it.
         (_, Some("EROFS")) => (
             Reading::Ambiguous,
             "the mount is read-only, which stops no connect; see mode and owner".to_owned(),

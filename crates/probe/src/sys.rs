@@ -148,7 +148,8 @@ impl Shared {
         unsafe { &*self.base.cast::<Header>() }
     }
     fn slots(&self) -> &[Slot] {
-        // SAFETY: as for `header`; `SLOTS_AT` is aligned for `Slot` and the room for `MOST_CALLS` is reserved.
+        // SAFETY: as for `header`; `SLOTS_AT` is aligned for `Slot` and the room for `MOST_CALLS` is
+        // reserved.
         unsafe { std::slice::from_raw_parts(self.base.byte_add(SLOTS_AT).cast::<Slot>(), MOST_CALLS) }
     }
 }
@@ -295,7 +296,8 @@ impl Answers {
     /// What a call wrote.
     pub(crate) fn bytes(&self, output: OutputId) -> &[u8] {
         match &self.shared {
-            // SAFETY: the range was reserved by `Batch::output` within the mapping; no child is left to write.
+            // SAFETY: the range was reserved by `Batch::output` within the mapping; no child is left to
+            // write.
             Some(shared) => unsafe {
                 std::slice::from_raw_parts(
                     shared.base.byte_add(OUTPUT_AT + output.offset).cast::<u8>(),

@@ -5,9 +5,13 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 use common::{is_root, skipped};
 use probe::Options;
+
+/// The tests of this file look at, or change, what belongs to the whole process: one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Files that tell the machine's state and that no other process changes while tests run, or only by name.
 const STATE: &[&str] = &[
@@ -101,6 +105,7 @@ fn state() -> BTreeMap<String, String> {
 
 #[test]
 fn measuring_changes_nothing_of_the_process_or_the_machine() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if !is_root() {
         skipped("as another uid the kernel refuses most effects; run as root for the full test");
     }
@@ -120,6 +125,7 @@ fn measuring_changes_nothing_of_the_process_or_the_machine() {
 
 #[test]
 fn a_program_that_ignores_or_awaits_its_children_is_not_disturbed() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: sets and restores one disposition of this test's process.
     let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     let measured = probe::measure(&Options::default());

@@ -19,8 +19,10 @@ impl Room {
         fs::create_dir_all(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let room = Room { path };
-        fs::copy(example(), room.program()).unwrap();
-        fs::set_permissions(room.program(), fs::Permissions::from_mode(0o755)).unwrap();
+        // By a process of its own: while this one held the file open for write, a child that another test
+        // forks would hold it too, and to start the program would fail with ETXTBSY.
+        let copied = Command::new("install").args(["-m", "755"]).arg(example()).arg(room.program()).status();
+        assert!(copied.unwrap().success());
         room
     }
     pub(crate) fn program(&self) -> PathBuf {
