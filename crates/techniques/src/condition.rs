@@ -141,6 +141,8 @@ pub enum Condition {
     Flaw(String),
     /// A process of another container has the same host id.
     SameIds,
+    /// The container's own id, which is not root, is that of the person whose object it is.
+    Owns(&'static str),
     /// Root inside is the person who runs a rootless engine.
     EngineUser,
     /// A process of the host, outside any container, runs under this container's own id, which is not root.
@@ -493,6 +495,7 @@ impl Condition {
             "privileged" => Condition::Privileged,
             "flaw" => Condition::Flaw(argument(0)?.to_owned()),
             "same-ids" => Condition::SameIds,
+            "owns" => Condition::Owns(object(0)?),
             "engine-user" => Condition::EngineUser,
             "host-process-of-same-user" => Condition::HostProcessOfSameUser,
             "host-accomplice" => Condition::HostAccomplice,
@@ -516,7 +519,7 @@ impl Condition {
             HostIds | InitialUserNamespace | SameIds | OwnUserNamespace | EngineUser => {
                 Barrier::UserNamespace
             }
-            HostProcessOfSameUser => Barrier::Identity,
+            HostProcessOfSameUser | Owns(_) => Barrier::Identity,
             HostAccomplice => Barrier::HostAccounts,
             Bounding(_) => Barrier::Capabilities,
             SharesHost(kind) | SharesContainer(kind) => match kind {
@@ -907,6 +910,7 @@ impl Condition {
                 fact(&c.privileged, sink, |p| (if *p { "privileged" } else { "not privileged" }).into())
             }
             Condition::Flaw(id) => flaw_technique::is_present(id, &c.host, sink),
+            Condition::Owns(class) => owns(class, c, sink),
             Condition::EngineUser => {
                 let rootless = match &c.engine {
                     Some(engine) => Truth::from(engine.settings.rootless.value),
@@ -1103,6 +1107,7 @@ impl fmt::Display for Condition {
             Privileged => f.write_str("privileged"),
             Flaw(id) => write!(f, "flaw({id})"),
             SameIds => f.write_str("same-ids"),
+            Owns(class) => write!(f, "owns({class})"),
             EngineUser => f.write_str("engine-user"),
             HostProcessOfSameUser => f.write_str("host-process-of-same-user"),
             HostAccomplice => f.write_str("host-accomplice"),
@@ -1751,6 +1756,40 @@ fn in_group<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
         }
         None => Truth::Unknown,
     }
+}
+
+/// A folder of /run/user is named after its owner's id; who owns a home or a folder of /tmp only the host knows;
+/// everything else is root's.
+fn owns<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
+    let Some(class) = objects::object_class(class_name) else { return Truth::Unknown };
+    if c.identity.root.value == Some(true) {
+        return Truth::False;
+    }
+    any(
+        c.mounts.iter(),
+        sink,
+        |m, sink| {
+            let Some(source) = m.host_path() else { return Truth::False };
+            let Some(object) = class.shown_by(source, m.recursive) else { return Truth::False };
+            let path = if source.is_at_or_below("/run/user") { source.as_str() } else { object };
+            if let Some(rest) = path.strip_prefix("/run/user/") {
+                let named = rest.split('/').next().and_then(|owner| owner.parse::<u32>().ok());
+                return match (named, c.identity.uid.value) {
+                    (Some(owner), Some(uid)) => {
+                        sink.note(|| format!("{source} belongs to id {owner}"), &m.source.origin);
+                        Truth::from(owner == uid)
+                    }
+                    _ => Truth::Unknown,
+                };
+            }
+            if source.is_at_or_below("/home") || path.starts_with("/home") || path.starts_with("/tmp") {
+                sink.note(|| format!("who owns {source} is not known"), &m.source.origin);
+                return Truth::Unknown;
+            }
+            Truth::False
+        },
+        || format!("does not own {}", class.says),
+    )
 }
 
 /// Root is left out: the processes of the host's root hold capabilities that a container's root does not, and the

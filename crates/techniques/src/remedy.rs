@@ -561,6 +561,7 @@ pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
         | Condition::ModulesLoadable
         | Condition::KernelOption(_)
         | Condition::LocalUser
+        | Condition::Owns(_)
         | Condition::EngineUser
         | Condition::HostProcessOfSameUser
         | Condition::HostAccomplice
