@@ -162,7 +162,14 @@ pub(super) struct Grants<'a> {
     by_namespace: HashMap<&'a str, Vec<&'a Binding>>,
     everyone: Vec<&'a Binding>,
     known: HashMap<(Arc<str>, Arc<str>), Granted>,
+    /// Grants and roles that may still be looked at in this run.
+    budget: usize,
 }
+
+/// One account's list is cut here, with an unknown grant for the rest. A cluster's administrator needs one.
+const MOST_GRANTS: usize = 4_000;
+/// Bindings, roles and rules multiply; what a run looks at together is bounded.
+const MOST_LOOKS: usize = 20_000_000;
 
 type Granted = Fact<Arc<[Fact<Grant>]>>;
 
@@ -175,6 +182,7 @@ impl<'a> Grants<'a> {
             by_namespace: HashMap::new(),
             everyone: Vec::new(),
             known: HashMap::new(),
+            budget: MOST_LOOKS,
         };
         for role in roles {
             grants.roles.entry((role.namespace.as_deref(), &role.name)).or_default().push(role);
@@ -202,83 +210,108 @@ impl<'a> Grants<'a> {
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
-        let own = self.by_account.get(&(&**namespace, &**name)).map_or(&[][..], |list| list);
-        let group = self.by_namespace.get(&**namespace).map_or(&[][..], |list| list);
+        let own = self.by_account.get(&(&**namespace, &**name)).cloned().unwrap_or_default();
+        let group = self.by_namespace.get(&**namespace).cloned().unwrap_or_default();
+        let bindings: Vec<&Binding> = own.iter().chain(&group).chain(&self.everyone).copied().collect();
         let mut granted = Vec::new();
-        for binding in own.iter().chain(group).chain(&self.everyone) {
+        for binding in &bindings {
             self.of_binding(binding, &mut granted);
-        }
-        let result = if own.is_empty() && granted.is_empty() {
-            Fact::unknown(Origin::Nowhere)
-        } else {
-            if own.is_empty() {
-                // Only its groups are spoken of; its own bindings are not in view.
-                granted.push(Fact::unknown(Origin::Nowhere));
+            if granted.len() > MOST_GRANTS || self.budget == 0 {
+                granted.truncate(MOST_GRANTS);
+                granted.push(Fact::unknown(binding.role.origin.clone()));
+                break;
             }
-            let origin = own.first().or(group.first()).or(self.everyone.first());
-            Fact::known(granted.into(), origin.map_or(Origin::Nowhere, |binding| binding.role.origin.clone()))
+        }
+        let result = match bindings.first() {
+            None => Fact::unknown(Origin::Nowhere),
+            Some(first) => {
+                if own.is_empty() {
+                    // Only its groups are spoken of; its own bindings are not in view.
+                    granted.push(Fact::unknown(Origin::Nowhere));
+                }
+                Fact::known(granted.into(), first.role.origin.clone())
+            }
         };
         self.known.insert(key, result.clone());
         result
     }
 
-    fn of_binding(&self, binding: &Binding, granted: &mut Vec<Fact<Grant>>) {
+    fn of_binding(&mut self, binding: &Binding, granted: &mut Vec<Fact<Grant>>) {
         let Some(name) = binding.role.get() else {
             granted.push(Fact::unknown(binding.role.origin.clone()));
             return;
         };
         let namespace = if binding.to_cluster_role { None } else { binding.namespace.as_deref() };
-        let grant = |rule: &Rule| Grant {
-            namespace: binding.namespace.clone(),
-            verbs: rule.verbs.clone(),
-            api_groups: rule.api_groups.clone(),
-            resources: rule.resources.clone(),
-            resource_names: rule.resource_names.clone(),
-        };
         // Two objects of one name: the one in the binding's own file, else the last, as if they were applied in order.
-        let role = self
-            .roles
-            .get(&(namespace, &**name))
-            .and_then(|roles| roles.iter().find(|role| role.path == binding.path).or_else(|| roles.last()));
-        let mut seen = HashSet::new();
+        let role = self.roles.get(&(namespace, &**name)).and_then(|roles| {
+            roles.iter().find(|role| role.path == binding.path).or_else(|| roles.last()).copied()
+        });
+        let mut found = Found { granted, binding, seen: HashSet::new() };
         if let Some(role) = role {
-            self.rules_of(role, &mut seen, &mut |rule| granted.push(rule.map(grant)));
+            self.rules_of(role, &mut found);
             return;
         }
         let builtin = if binding.to_cluster_role { builtin_roles::rules(name) } else { None };
         let Some(builtin) = builtin else {
-            granted.push(Fact::unknown(binding.role.origin.clone()));
+            found.granted.push(Fact::unknown(binding.role.origin.clone()));
             return;
         };
-        granted.extend(
-            builtin
-                .iter()
-                .map(|rule| Fact::known(grant(&rule_of_builtin(rule)), binding.role.origin.clone())),
-        );
+        for rule in builtin {
+            found.take(&Fact::known(rule_of_builtin(rule), binding.role.origin.clone()));
+        }
         // The built-in roles for users take up every ClusterRole that is labelled for them.
         for label in builtin_roles::aggregated_labels(name) {
-            for role in &self.cluster_roles {
-                if role.labels.iter().any(|(key, value)| &**key == *label && &**value == "true") {
-                    self.rules_of(role, &mut seen, &mut |rule| granted.push(rule.map(grant)));
-                }
-            }
+            self.aggregated(&mut found, |labels| {
+                labels.iter().any(|(key, value)| &**key == *label && &**value == "true")
+            });
         }
     }
 
     /// The rules of a role, those it aggregates included; a role met again adds nothing.
-    fn rules_of(&self, role: &'a Role, seen: &mut HashSet<*const Role>, take: &mut dyn FnMut(&Fact<Rule>)) {
-        if !seen.insert(std::ptr::from_ref(role)) {
+    fn rules_of(&mut self, role: &'a Role, found: &mut Found) {
+        if !found.seen.insert(std::ptr::from_ref(role)) {
             return;
         }
         // The controller overwrites the rules of a role that aggregates.
-        let Some(selectors) = &role.aggregates else {
-            role.rules.iter().for_each(take);
-            return;
-        };
-        for other in &self.cluster_roles {
-            if selectors.iter().any(|selector| selector.matches(&other.labels)) {
-                self.rules_of(other, seen, take);
+        match &role.aggregates {
+            None => role.rules.iter().for_each(|rule| found.take(rule)),
+            Some(selectors) => {
+                self.aggregated(found, |labels| selectors.iter().any(|selector| selector.matches(labels)))
             }
+        }
+    }
+
+    fn aggregated(&mut self, found: &mut Found, selects: impl Fn(&Labels) -> bool) {
+        for at in 0..self.cluster_roles.len() {
+            self.budget = self.budget.saturating_sub(1);
+            if self.budget == 0 || found.granted.len() > MOST_GRANTS {
+                return;
+            }
+            match self.cluster_roles.get(at) {
+                Some(role) if selects(&role.labels) => self.rules_of(role, found),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What one binding has been found to grant so far.
+struct Found<'f> {
+    granted: &'f mut Vec<Fact<Grant>>,
+    binding: &'f Binding,
+    seen: HashSet<*const Role>,
+}
+
+impl Found<'_> {
+    fn take(&mut self, rule: &Fact<Rule>) {
+        if self.granted.len() <= MOST_GRANTS {
+            self.granted.push(rule.map(|rule| Grant {
+                namespace: self.binding.namespace.clone(),
+                verbs: rule.verbs.clone(),
+                api_groups: rule.api_groups.clone(),
+                resources: rule.resources.clone(),
+                resource_names: rule.resource_names.clone(),
+            }));
         }
     }
 }

@@ -10,16 +10,45 @@ use crate::document::{Node, Value};
 const NOT_RENDERED: &str = "a value that a template tool has not rendered; give the rendered file \
      (for example the output of `helm template` or `envsubst`)";
 
+/// What one container costs beside an item of a list.
+pub(super) const CONTAINER_COST: usize = 20;
+
 /// Reads the fields of one document and keeps what was wrong with them.
 pub(super) struct Reader {
     path: Arc<str>,
     problems: Vec<Problem>,
     not_rendered: bool,
+    /// How many items may still be taken from lists. Aliases let a short text stand for any number of containers, and each
+    /// takes memory.
+    budget: usize,
+    exhausted: bool,
 }
 
 impl Reader {
-    pub(super) fn new(path: &Arc<str>) -> Reader {
-        Reader { path: path.clone(), problems: Vec::new(), not_rendered: false }
+    pub(super) fn new(path: &Arc<str>, root: &Node) -> Reader {
+        // What is written out in full never comes near this: a container takes some hundred bytes.
+        let budget = 200_000.max(root.bytes().len() / 2);
+        Reader { path: path.clone(), problems: Vec::new(), not_rendered: false, budget, exhausted: false }
+    }
+
+    /// Takes from the budget; false, and a problem once, where it does not suffice.
+    pub(super) fn spend(&mut self, cost: usize, node: &Node) -> bool {
+        match self.budget.checked_sub(cost) {
+            Some(rest) if !self.exhausted => {
+                self.budget = rest;
+                true
+            }
+            _ => {
+                if !self.exhausted {
+                    self.exhausted = true;
+                    self.problem(
+                        node,
+                        "aliases make this document stand for too much; what is from here on is not judged",
+                    );
+                }
+                false
+            }
+        }
     }
 
     pub(super) fn path(&self) -> &Arc<str> {
@@ -96,7 +125,7 @@ impl Reader {
     /// The items of a sequence that is there.
     pub(super) fn sequence(&mut self, node: &Node, key: &str) -> Vec<Node> {
         if node.is_sequence() || node.is_null() {
-            return node.items().collect();
+            return if self.spend(node.len(), node) { node.items().collect() } else { Vec::new() };
         }
         let _: Fact<()> = self.wrong(node, key, "a list");
         Vec::new()

@@ -93,7 +93,7 @@ impl Objects {
 
     /// As [`Objects::read`], beside what is already here.
     pub fn add(&mut self, document: &Document) {
-        let mut reader = Reader::new(&document.path);
+        let mut reader = Reader::new(&document.path, &document.root);
         self.object(&document.root, None, &mut reader);
         self.problems.extend(reader.into_problems());
     }

@@ -9,7 +9,7 @@ use confinement::{Fact, Origin, Place};
 use crate::document::Node;
 
 use super::container::{self, Container, ResourceLimits};
-use super::field::{Reader, present};
+use super::field::{CONTAINER_COST, Reader, present};
 use super::security::{self, Annotations, Level, Security};
 use super::storage::{self, ClaimSpec, Volume};
 
@@ -91,6 +91,9 @@ pub(super) fn pod(source: &Source, reader: &mut Reader) -> Option<Pod> {
         for (n, node) in reader.items(spec, key).iter().enumerate() {
             if node.is_null() {
                 continue;
+            }
+            if !reader.spend(CONTAINER_COST, node) {
+                break;
             }
             if !node.is_mapping() {
                 reader.problem(node, format!("`{key}` must be a list of mappings"));

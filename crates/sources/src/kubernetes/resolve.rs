@@ -81,6 +81,10 @@ impl Ids {
 struct Index<'a> {
     claims: HashMap<(&'a str, &'a str), Vec<&'a Claim>>,
     volumes: &'a [PersistentVolume],
+    /// Volumes kept for no claim, by class.
+    free_volumes: HashMap<&'a str, Vec<&'a PersistentVolume>>,
+    /// What claims were matched with so far.
+    matches: HashMap<*const Claim, Bound<'a>>,
     volumes_by_name: HashMap<&'a str, Vec<&'a PersistentVolume>>,
     volumes_by_claim: HashMap<(&'a str, &'a str), Vec<&'a PersistentVolume>>,
     accounts: HashMap<(&'a str, &'a str), Vec<&'a Account>>,
@@ -106,6 +110,8 @@ impl<'a> Index<'a> {
         let mut index = Index {
             claims: HashMap::new(),
             volumes,
+            free_volumes: HashMap::new(),
+            matches: HashMap::new(),
             volumes_by_name: HashMap::new(),
             volumes_by_claim: HashMap::new(),
             accounts: HashMap::new(),
@@ -117,8 +123,14 @@ impl<'a> Index<'a> {
         }
         for volume in volumes {
             index.volumes_by_name.entry(&volume.name).or_default().push(volume);
-            if let Some((namespace, name)) = &volume.claim {
-                index.volumes_by_claim.entry((namespace, name)).or_default().push(volume);
+            match &volume.claim {
+                Some((namespace, name)) => {
+                    index.volumes_by_claim.entry((namespace, name)).or_default().push(volume);
+                }
+                None => {
+                    let class = volume.class.as_deref().unwrap_or("");
+                    index.free_volumes.entry(class).or_default().push(volume);
+                }
             }
         }
         for account in accounts {
@@ -130,11 +142,21 @@ impl<'a> Index<'a> {
         index
     }
 
-    fn claim(&self, path: &Arc<str>, namespace: &str, name: &str) -> Bound<'a> {
+    fn claim(&mut self, path: &Arc<str>, namespace: &str, name: &str) -> Bound<'a> {
         let claim = pick(self.claims.get(&(namespace, name)), path, |claim| &claim.path);
         let kept = pick(self.volumes_by_claim.get(&(namespace, name)), path, |volume| &volume.path);
         match (claim, kept) {
-            (Some(claim), kept) => self.bound(path, &claim.spec, kept),
+            (Some(claim), Some(kept)) => self.bound(path, &claim.spec, Some(kept)),
+            (Some(claim), None) if claim.spec.volume_name.is_some() => self.bound(path, &claim.spec, None),
+            // Any number of pods may mount one claim, and a match looks at every volume.
+            (Some(claim), None) => {
+                let known = self.matches.get(&std::ptr::from_ref(claim)).copied();
+                known.unwrap_or_else(|| {
+                    let found = self.bound(path, &claim.spec, None);
+                    self.matches.insert(std::ptr::from_ref(claim), found);
+                    found
+                })
+            }
             (None, Some(volume)) => Bound::To(volume),
             (None, None) => Bound::NotInView,
         }
@@ -148,7 +170,10 @@ impl<'a> Index<'a> {
         }
         match kept {
             Some(volume) => Bound::To(volume),
-            None => storage::best_match(self.volumes, spec),
+            None => {
+                let class = spec.class.as_deref().unwrap_or("");
+                storage::best_match(self.free_volumes.get(class).map_or(&[][..], |volumes| volumes), spec)
+            }
         }
     }
 

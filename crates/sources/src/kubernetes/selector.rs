@@ -72,6 +72,9 @@ impl Selector {
 /// The labels of `metadata.labels` or `matchLabels`.
 pub(super) fn labels_of(node: &Node, reader: &mut Reader) -> Labels {
     let mut labels = Labels::new();
+    if !reader.spend(node.len(), node) {
+        return labels;
+    }
     for (key, value) in node.entries() {
         if let (Some(key), Some(value)) = (key.as_str(), reader.text(&value, "labels").value) {
             labels.push((key.into(), value));

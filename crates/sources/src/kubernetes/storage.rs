@@ -190,6 +190,7 @@ fn class_annotation(object: &Node, reader: &mut Reader) -> Option<Arc<str>> {
 }
 
 /// Which volume a claim ends in, of those in view.
+#[derive(Clone, Copy)]
 pub(super) enum Bound<'a> {
     /// None in view: one will be made, or is elsewhere.
     NotInView,
@@ -199,13 +200,10 @@ pub(super) enum Bound<'a> {
 }
 
 impl PersistentVolume {
-    /// Whether the claim's wishes are met: class, labels, modes, size, and not kept for another claim
+    /// Whether the claim's wishes other than its class are met: labels, modes, size
     /// (`FindMatchingVolume`, component-helpers/storage/volume/pv_helpers.go).
     fn suits(&self, spec: &ClaimSpec) -> bool {
-        let class = |class: &Option<Arc<str>>| class.clone().unwrap_or_default();
-        self.claim.is_none()
-            && class(&self.class) == class(&spec.class)
-            && self.block == spec.block
+        self.block == spec.block
             && spec.selector.as_ref().is_none_or(|selector| selector.matches(&self.labels))
             && spec.access_modes.iter().all(|mode| self.access_modes.contains(mode))
             && match (spec.request, self.capacity) {
@@ -215,11 +213,11 @@ impl PersistentVolume {
     }
 }
 
-/// The smallest volume that suits is taken; of equals, any.
-pub(super) fn best_match<'a>(volumes: &'a [PersistentVolume], spec: &ClaimSpec) -> Bound<'a> {
+/// Of free volumes of the claim's class, the smallest that suits is taken; of equals, any.
+pub(super) fn best_match<'a>(volumes: &[&'a PersistentVolume], spec: &ClaimSpec) -> Bound<'a> {
     let mut best: Option<&PersistentVolume> = None;
     let mut undecided = false;
-    for volume in volumes.iter().filter(|volume| volume.suits(spec)) {
+    for volume in volumes.iter().copied().filter(|volume| volume.suits(spec)) {
         let size = |volume: &PersistentVolume| volume.capacity.unwrap_or(0.0);
         match best {
             Some(held) if size(volume) > size(held) => {}

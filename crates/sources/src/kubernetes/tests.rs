@@ -812,6 +812,56 @@ fn the_declaration_holds_what_standards_look_at() {
     assert_eq!(&*pod.namespace, "default");
 }
 
+#[test]
+fn aliases_that_stand_for_too_much_are_one_problem_and_bounded() {
+    let mut text =
+        String::from("apiVersion: v1\nkind: List\nx: &c {name: c, image: i}\ny: &s {containers: [");
+    text += &"*c, ".repeat(500);
+    text += "]}\nz: &p {kind: Pod, metadata: {name: p}, spec: *s}\nitems: [";
+    text += &"*p, ".repeat(500);
+    text += "]\n";
+    let world = world(&text);
+    assert_eq!(world.problems.len(), 1, "{:?}", world.problems);
+    assert!(world.problems[0].message.contains("aliases"));
+    assert!(world.subjects.len() <= 10_000, "{}", world.subjects.len());
+}
+
+#[test]
+fn a_list_of_many_pods_is_read_whole() {
+    let mut text = String::from("apiVersion: v1\nkind: List\nitems:\n");
+    for n in 0..12_000 {
+        text += &format!("- {{kind: Pod, metadata: {{name: p{n}}}, spec: {{containers: [{{name: c}}]}}}}\n");
+    }
+    assert_eq!(sound(&text).subjects.len(), 12_000);
+}
+
+#[test]
+fn bindings_and_roles_that_multiply_end_in_an_unknown_grant() {
+    let mut text = pod(BOT, "");
+    for n in 0..300 {
+        text += &rbac(
+            "ClusterRole",
+            &format!(
+                "metadata: {{name: r{n}, labels: {{a: b}}}}\naggregationRule: {{clusterRoleSelectors: [{{}}]}}"
+            ),
+        );
+        text += &rbac(
+            "ClusterRole",
+            &format!(
+                "metadata: {{name: s{n}, labels: {{a: b}}}}\nrules: [{{apiGroups: [''], resources: [pods], verbs: [get]}}]"
+            ),
+        );
+        text += &rbac(
+            "ClusterRoleBinding",
+            &format!(
+                "metadata: {{name: b}}\nroleRef: {{kind: ClusterRole, name: r{n}}}\nsubjects: [{{kind: ServiceAccount, name: bot, namespace: default}}]"
+            ),
+        );
+    }
+    let grants = account_of(&text).grants;
+    assert_eq!((may(&grants, "get", "pods"), may(&grants, "get", "secrets")), (Truth::True, Truth::Unknown));
+}
+
 fn corpus(folder: &str) -> Option<Vec<PathBuf>> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora");
     let root = std::env::var("STOCKADE_CORPORA").unwrap_or_else(|_| beside.to_owned());
