@@ -3,6 +3,7 @@
 //! is there and where it stands; it does not judge.
 
 pub mod context;
+pub mod dockerfile;
 pub mod document;
 pub mod options;
 pub mod run;
