@@ -4,6 +4,7 @@
 
 pub mod compose;
 pub mod context;
+pub mod dockerfile;
 pub mod document;
 pub mod gather;
 pub mod kubernetes;

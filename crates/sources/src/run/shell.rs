@@ -65,6 +65,16 @@ pub(crate) struct Start<'a> {
 
 /// Hands every command of `text` to `take`, in the order of the text.
 pub(crate) fn commands(text: &str, start: &Start<'_>, take: &mut dyn FnMut(Command)) {
+    commands_within(text, 0..text.len(), start, take);
+}
+
+/// As [`commands`], for those between two offsets of a text; places are those of the whole text.
+pub(crate) fn commands_within(
+    text: &str,
+    range: std::ops::Range<usize>,
+    start: &Start<'_>,
+    take: &mut dyn FnMut(Command),
+) {
     let mut variables = BTreeMap::new();
     variables.insert("PWD".to_owned(), Value::Text(start.folder.to_owned()));
     variables.insert("HOME".to_owned(), Value::Text(start.home.to_owned()));
@@ -76,7 +86,7 @@ pub(crate) fn commands(text: &str, start: &Start<'_>, take: &mut dyn FnMut(Comma
         positions: Positions::new(text, start.line),
         text,
     };
-    shell.run(0, text.len(), 0, take);
+    shell.run(range.start, range.end, 0, take);
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -616,7 +626,7 @@ impl<'a> Shell<'a> {
 }
 
 /// Line and column of an offset, without walking a long line again for each word on it.
-struct Positions {
+pub(crate) struct Positions {
     /// Offset, line and column at every line's start and every so many characters.
     marks: Vec<(usize, u32, u32)>,
 }
@@ -624,7 +634,7 @@ struct Positions {
 impl Positions {
     const STRIDE: u32 = 256;
 
-    fn new(text: &str, first_line: u32) -> Positions {
+    pub(crate) fn new(text: &str, first_line: u32) -> Positions {
         let (mut line, mut column) = (first_line, 1u32);
         let mut marks = vec![(0, line, column)];
         for (offset, c) in text.char_indices() {
@@ -641,7 +651,7 @@ impl Positions {
         Positions { marks }
     }
 
-    fn of(&self, text: &str, offset: usize) -> (u32, u32) {
+    pub(crate) fn of(&self, text: &str, offset: usize) -> (u32, u32) {
         let after = self.marks.partition_point(|mark| mark.0 <= offset);
         let Some((from, line, column)) = after.checked_sub(1).and_then(|at| self.marks.get(at)) else {
             return (1, 1);
