@@ -130,6 +130,14 @@ pub fn stdin(bytes: &[u8], context: &Context) -> World {
     world
 }
 
+/// Reads text as if it were a file of that name.
+pub fn text(bytes: &[u8], name: &Path, context: &Context) -> World {
+    let found = bytes_of(bytes, &Arc::from(&*name.to_string_lossy()), &Disk::new(), context);
+    let mut world = found.world;
+    world.extend(found.objects.into_world(context));
+    world
+}
+
 /// `compose.yaml` → `compose.override.yaml`, which Compose merges by itself.
 fn overrides(files: &[(PathBuf, bool)]) -> BTreeMap<PathBuf, PathBuf> {
     let mut found = BTreeMap::new();
