@@ -578,6 +578,11 @@ impl Condition {
         )
     }
 
+    /// Whether the answer hangs on nothing but the host's installed versions.
+    pub fn is_flaw(&self) -> bool {
+        matches!(self, Condition::Flaw(_))
+    }
+
     /// The truth of the condition for a container, with the facts that decide told to `sink`.
     pub fn check<S: Sink>(&self, c: &Confinement, filter: &Filter<'_>, sink: &mut S) -> Truth {
         match self {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use confinement::seccomp::Builtin;
 use confinement::{
-    CapabilitySet, Confinement, EngineKind, MountSource, Namespace, NamespaceKind, Origin, Seccomp, Subject,
-    SubjectKind, Truth, World,
+    CapabilitySet, Confinement, EngineKind, Host, MountSource, Namespace, NamespaceKind, Origin, Seccomp,
+    Subject, SubjectKind, Truth, World,
 };
 use serde::Serialize;
 
@@ -18,7 +18,9 @@ use crate::barrier::Barriers;
 use crate::condition::{Condition, Filter};
 use crate::remedy::{Advice, Form, Remedy, candidates};
 use crate::severity::Severity;
-use crate::solver::{Depth, Outcome, Solution, Vector, evaluate, evaluate_seccomp, solve, term_conditions};
+use crate::solver::{
+    Depth, Outcome, Solution, Vector, evaluate, evaluate_flaws, evaluate_seccomp, solve, term_conditions,
+};
 use crate::technique::{Catalogue, ConditionId, Gain, Relation, Technique};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +167,8 @@ pub struct Solver {
     solved: HashMap<Arc<Confinement>, Arc<Solved>>,
     solutions: HashMap<Vector, Arc<Solution>>,
     seccomp: HashMap<SeccompKey, Vec<(ConditionId, Truth)>>,
+    /// By the host's address; the host is kept, so that the address stays its own.
+    flaws: HashMap<usize, (Arc<Host>, Vec<(ConditionId, Truth)>)>,
     hints: HashMap<(Vector, Option<EngineKind>, Form), Vec<Hint>>,
 }
 
@@ -175,13 +179,22 @@ impl Solver {
             solved: HashMap::new(),
             solutions: HashMap::new(),
             seccomp: HashMap::new(),
+            flaws: HashMap::new(),
             hints: HashMap::new(),
         }
     }
 
     /// The truth of every condition for a confinement.
     pub fn vector(&mut self, c: &Confinement) -> Vector {
-        let mut vector = evaluate(self.catalogue, c);
+        let catalogue = self.catalogue;
+        let mut vector = evaluate(catalogue, c);
+        let (_, flaws) = self
+            .flaws
+            .entry(Arc::as_ptr(&c.host) as usize)
+            .or_insert_with(|| (c.host.clone(), evaluate_flaws(catalogue, c)));
+        for (id, truth) in flaws {
+            vector.set(*id, *truth);
+        }
         let kept_apart = match c.seccomp.get() {
             // What was measured differs from container to container.
             Some(Seccomp::Measured(_)) => None,
@@ -205,7 +218,6 @@ impl Solver {
                 kernel: c.host.kernel_version(),
             }),
         };
-        let catalogue = self.catalogue;
         match kept_apart {
             // An address may be used again once its profile is gone, so only profiles that live as long as the program are kept.
             Some(key) if key.profile == 0 => {
@@ -468,8 +480,11 @@ fn judge_one(
         }
         depth = depth.least(chain.depth);
     }
-    // Worst first: complete before possible, then by severity, then by what the path yields.
-    let order = |f: &Finding| (f.depth.max > 0, Reverse(f.severity), f.gain, f.depth.min, f.technique().id);
+    // Worst first: complete before possible, then by severity, then by what the path yields, the plainest first.
+    let order = |f: &Finding| {
+        let plain = (f.steps.len(), f.evidence.len(), f.technique().id);
+        (f.depth.max > 0, Reverse(f.severity), f.gain, f.depth.min, plain)
+    };
     paths.sort_by(|a, b| order(a).cmp(&order(b)));
     lateral.sort_by(|a, b| order(a).cmp(&order(b)));
     weaknesses.sort_by(|a, b| order(a).cmp(&order(b)));

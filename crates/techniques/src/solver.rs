@@ -88,12 +88,12 @@ pub struct Solution {
     pub not_judged: Vec<u16>,
 }
 
-/// Asks every condition of the catalogue that is not about seccomp.
+/// Asks every condition of the catalogue that is neither about seccomp nor about the host's flaws.
 pub fn evaluate(catalogue: &Catalogue, c: &Confinement) -> Vector {
     let mut vector = Vector::default();
     let filter = Filter::unasked();
     for (id, condition) in (0..).zip(&catalogue.conditions) {
-        if !condition.is_seccomp() {
+        if !condition.is_seccomp() && !condition.is_flaw() {
             vector.set(id, condition.check(c, &filter, &mut ()));
         }
     }
@@ -107,6 +107,16 @@ pub fn evaluate_seccomp(catalogue: &Catalogue, c: &Confinement) -> Vec<(Conditio
     (0..)
         .zip(&catalogue.conditions)
         .filter(|(_, condition)| condition.is_seccomp())
+        .map(|(id, condition)| (id, condition.check(c, &filter, &mut ())))
+        .collect()
+}
+
+/// Asks which flaws are present, whose answers are the same for every container of a host.
+pub fn evaluate_flaws(catalogue: &Catalogue, c: &Confinement) -> Vec<(ConditionId, Truth)> {
+    let filter = Filter::unasked();
+    (0..)
+        .zip(&catalogue.conditions)
+        .filter(|(_, condition)| condition.is_flaw())
         .map(|(id, condition)| (id, condition.check(c, &filter, &mut ())))
         .collect()
 }
