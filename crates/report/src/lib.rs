@@ -2,3 +2,133 @@
 //! Reports: what was judged, written for a terminal, for programs and for pages. Nothing is computed here.
 
 pub mod text;
+//! Reports: what was judged, written for people and for programs. A [`Report`] comes in, made of what `sources` read and
+//! `techniques` and `policy` said; each format is one module with one `write` function. Nothing is computed here: what a
+//! report says was said before.
+
+pub mod json;
+
+use std::io;
+
+use confinement::{Subject, World};
+use policy::StandardResult;
+use techniques::judge::{Finding, Judged, Judgement, Verdict};
+use techniques::severity::Severity;
+use techniques::technique::{Catalogue, ConditionId};
+
+/// All that one run found, for every format.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    pub world: &'a World,
+    pub judgement: &'a Judgement,
+    /// The catalogue that was judged by.
+    pub catalogue: &'a Catalogue,
+    /// Results of standards by the subject's index, in rising order of it; a subject may have several.
+    pub standards: &'a [(usize, StandardResult)],
+    /// What was asked to be judged, as the user wrote it.
+    pub targets: &'a [String],
+    /// The version of the program.
+    pub version: &'a str,
+    /// A path is a finding when fewer walls than this stand (`--depth`).
+    pub threshold: u8,
+    /// Weaknesses and what is only informative are wanted too (`--all`). JSON and HTML hold them always.
+    pub all: bool,
+}
+
+/// The name of the program in machine-readable reports.
+pub const TOOL: &str = "stockade";
+
+/// What a finding is, beside its gain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// A path to the host.
+    Path,
+    /// A path to other containers.
+    Lateral,
+    Weakness,
+}
+
+impl Class {
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Path => "path",
+            Class::Lateral => "lateral",
+            Class::Weakness => "weakness",
+        }
+    }
+}
+
+/// How many subjects have which verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub subjects: usize,
+    pub open: usize,
+    pub held: usize,
+    pub undetermined: usize,
+}
+
+impl<'a> Report<'a> {
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts { subjects: self.judgement.subjects.len(), ..Counts::default() };
+        for judged in &self.judgement.subjects {
+            *match judged.verdict {
+                Verdict::Open => &mut counts.open,
+                Verdict::Held => &mut counts.held,
+                Verdict::Undetermined => &mut counts.undetermined,
+            } += 1;
+        }
+        counts
+    }
+
+    /// Every judged subject with what was judged.
+    pub fn subjects(&self) -> impl Iterator<Item = (&'a Subject, &'a Judged)> + use<'a> {
+        let world = self.world;
+        self.judgement.subjects.iter().filter_map(|j| Some((world.subjects.get(j.subject)?, j)))
+    }
+
+    /// The findings of a subject that are asked for: paths and reach to others, and with `--all` the rest.
+    pub fn findings(&self, judged: &'a Judged) -> impl Iterator<Item = (Class, &'a Finding)> + use<'a> {
+        let all = self.all;
+        every_finding(judged)
+            .filter(move |(class, f)| all || (*class != Class::Weakness && f.severity > Severity::Info))
+    }
+
+    /// The results of standards for a subject, by its index.
+    pub fn standards_of(&self, subject: usize) -> impl Iterator<Item = &'a StandardResult> + use<'a> {
+        let from = self.standards.partition_point(|(i, _)| *i < subject);
+        let rest = self.standards.get(from..).unwrap_or_default();
+        rest.iter().take_while(move |(i, _)| *i == subject).map(|(_, result)| result)
+    }
+
+    /// A condition as technique files write it.
+    pub fn condition(&self, id: ConditionId) -> String {
+        self.catalogue.conditions.get(id as usize).map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The identifier of a subject, by its index.
+    pub fn subject_id(&self, index: usize) -> &'a str {
+        self.world.subjects.get(index).map(|s| &*s.id).unwrap_or_default()
+    }
+
+    /// The name of a subject for people, by its index.
+    pub fn subject_name(&self, index: usize) -> &'a str {
+        self.world.subjects.get(index).map(|s| &*s.name).unwrap_or_default()
+    }
+}
+
+/// Every finding of a subject, in the order of the report: paths, reach to others, weaknesses.
+pub fn every_finding(judged: &Judged) -> impl Iterator<Item = (Class, &Finding)> {
+    let paths = judged.paths.iter().map(|f| (Class::Path, f));
+    let lateral = judged.lateral.iter().map(|f| (Class::Lateral, f));
+    paths.chain(lateral).chain(judged.weaknesses.iter().map(|f| (Class::Weakness, f)))
+}
+
+/// A number of walls that stand for "no path at all" in [`techniques::solver::Depth`].
+pub(crate) fn walls(depth: u8) -> Option<u8> {
+    (depth != u8::MAX).then_some(depth)
+}
+
+/// An error of a serialiser is one of writing: what is written here has no other.
+pub(crate) fn io_error(error: serde_json::Error) -> io::Error {
+    error.into()
+}

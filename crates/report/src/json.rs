@@ -1,0 +1,219 @@
+//! JSON by the published schema `stockade.audit/1` (`schemas/stockade.audit-1.schema.json`), which only grows. Members are
+//! written as they are come to, so that a run over many subjects takes no memory of its own.
+
+use std::io::{self, Write};
+
+use confinement::{Origin, Place, Problem, Subject, SubjectKind};
+use policy::StandardResult;
+use serde::{Serialize, Serializer};
+use techniques::barrier::Barriers;
+use techniques::judge::{Evidence, Finding, Hint, Judged, Verdict};
+use techniques::remedy::Advice;
+use techniques::severity::Severity;
+use techniques::solver::Depth;
+use techniques::technique::Gain;
+
+use crate::{Report, TOOL, io_error, walls};
+
+/// The value of `schema`.
+pub const SCHEMA: &str = "stockade.audit/1";
+
+/// Writes one object and a newline.
+pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let mut out = io::BufWriter::with_capacity(1 << 16, out);
+    serde_json::to_writer(&mut out, &audit(report)).map_err(io_error)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Audit<'a, A, N, S>
+where
+    A: Serialize,
+    N: Serialize,
+    S: Serialize,
+{
+    schema: &'static str,
+    tool: Tool<'a>,
+    targets: &'a [String],
+    /// The threshold: a path is listed when fewer walls than this stand.
+    threshold: u8,
+    summary: Summary,
+    assumptions: A,
+    not_judged: N,
+    errors: &'a [Problem],
+    notes: &'a [Problem],
+    subjects: S,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    name: &'static str,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    subjects: usize,
+    open: usize,
+    held: usize,
+    undetermined: usize,
+}
+
+#[derive(Serialize)]
+struct Assumption<'a> {
+    assumption: &'a str,
+    subjects: usize,
+}
+
+#[derive(Serialize)]
+struct NotJudged<'a> {
+    technique: &'a str,
+    subjects: usize,
+}
+
+#[derive(Serialize)]
+struct SubjectEntry<'a, F: Serialize, D: Serialize, H: Serialize, T: Serialize> {
+    id: &'a str,
+    name: &'a str,
+    kind: SubjectKind,
+    location: Option<&'a Place>,
+    verdict: Verdict,
+    depth: Walls,
+    /// The smallest cut sets: each is a set of walls that hold by themselves.
+    cuts: &'a [Barriers],
+    paths: F,
+    lateral: F,
+    weaknesses: F,
+    undecided: D,
+    hints: H,
+    standards: T,
+}
+
+#[derive(Serialize)]
+struct Entry<'a, T: Serialize, E: Serialize, R: Serialize> {
+    techniques: T,
+    gain: Gain,
+    severity: Severity,
+    depth: Walls,
+    barriers: Barriers,
+    evidence: E,
+    remedies: &'a [Advice],
+    reaches: R,
+    fingerprint: &'a str,
+}
+
+#[derive(Serialize)]
+struct EvidenceEntry<'a> {
+    condition: String,
+    value: confinement::Truth,
+    fact: &'a str,
+    origin: &'a Origin,
+}
+
+#[derive(Serialize)]
+struct HintEntry<'a> {
+    #[serde(flatten)]
+    advice: &'a Advice,
+    depth: Walls,
+}
+
+/// A depth; null where there is no path at all.
+#[derive(Serialize)]
+struct Walls {
+    min: Option<u8>,
+    max: Option<u8>,
+}
+
+impl From<Depth> for Walls {
+    fn from(depth: Depth) -> Walls {
+        Walls { min: walls(depth.min), max: walls(depth.max) }
+    }
+}
+
+/// A list that is made while it is written.
+struct Each<F>(F);
+
+impl<F, I> Serialize for Each<F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item: Serialize>,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+fn audit<'a>(report: &'a Report<'_>) -> impl Serialize + 'a {
+    let counts = report.counts();
+    Audit {
+        schema: SCHEMA,
+        tool: Tool { name: TOOL, version: report.version },
+        targets: report.targets,
+        threshold: report.threshold,
+        summary: Summary {
+            subjects: counts.subjects,
+            open: counts.open,
+            held: counts.held,
+            undetermined: counts.undetermined,
+        },
+        assumptions: Each(|| {
+            let list = report.judgement.assumptions.iter();
+            list.map(|(assumption, subjects)| Assumption { assumption, subjects: *subjects })
+        }),
+        not_judged: Each(|| {
+            let list = report.judgement.not_judged.iter();
+            list.map(|n| NotJudged { technique: n.technique, subjects: n.subjects })
+        }),
+        errors: &report.world.problems,
+        notes: &report.world.notes,
+        subjects: Each(|| report.subjects().map(|(s, j)| subject(report, s, j))),
+    }
+}
+
+fn subject<'a>(report: &'a Report<'_>, subject: &'a Subject, judged: &'a Judged) -> impl Serialize + 'a {
+    let findings = |list: &'a [Finding]| Each(move || list.iter().map(move |f| finding(report, f)));
+    SubjectEntry {
+        id: &subject.id,
+        name: &subject.name,
+        kind: subject.kind,
+        location: subject.place.as_ref(),
+        verdict: judged.verdict,
+        depth: judged.depth.into(),
+        cuts: &judged.cuts,
+        paths: findings(&judged.paths),
+        lateral: findings(&judged.lateral),
+        weaknesses: findings(&judged.weaknesses),
+        undecided: evidence(report, &judged.undecided),
+        hints: Each(|| {
+            judged.hints.iter().map(|Hint { advice, depth }| HintEntry { advice, depth: (*depth).into() })
+        }),
+        standards: Each(|| report.standards_of(judged.subject).map(|s: &StandardResult| s)),
+    }
+}
+
+fn finding<'a>(report: &'a Report<'_>, finding: &'a Finding) -> impl Serialize + 'a {
+    Entry {
+        techniques: Each(|| finding.steps.iter().map(|s| s.technique.id)),
+        gain: finding.gain,
+        severity: finding.severity,
+        depth: finding.depth.into(),
+        barriers: finding.barriers,
+        evidence: evidence(report, &finding.evidence),
+        remedies: &finding.remedies,
+        reaches: Each(|| finding.reaches.iter().map(|i| report.subject_id(*i))),
+        fingerprint: &finding.fingerprint,
+    }
+}
+
+fn evidence<'a>(report: &'a Report<'_>, list: &'a [Evidence]) -> impl Serialize + 'a {
+    Each(move || {
+        list.iter().map(move |e| EvidenceEntry {
+            condition: report.condition(e.condition),
+            value: e.value,
+            fact: &e.fact,
+            origin: &e.origin,
+        })
+    })
+}
