@@ -12,8 +12,13 @@ pub mod options;
 pub mod run;
 pub mod script;
 pub mod walk;
+pub mod engine_api;
+pub mod kubernetes;
 pub mod measured;
 pub mod options;
 pub mod process;
+pub mod run;
+pub mod script;
+pub mod walk;
 
 pub use context::Context;
