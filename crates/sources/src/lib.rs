@@ -12,5 +12,8 @@ pub mod options;
 pub mod run;
 pub mod script;
 pub mod walk;
+pub mod engine_api;
+pub mod measured;
+pub mod process;
 
 pub use context::Context;

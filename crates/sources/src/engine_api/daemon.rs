@@ -1,0 +1,149 @@
+//! What dockerd does not tell over its API: the TCP addresses it listens on, and a few defaults. They stand on its
+//! command line and in its daemon.json (dockerd(8)); both are read where the daemon runs here.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use confinement::engine::{Settings, TcpApi};
+use confinement::{Fact, Origin};
+
+use super::answer::Answer;
+use super::http::Endpoint;
+use crate::process::files::{read_bytes, read_text};
+
+/// A flag and where it was given.
+struct Flag {
+    name: String,
+    value: String,
+}
+
+pub(super) fn overlay(endpoint: &Endpoint, settings: &mut Settings) {
+    let Endpoint::Unix(socket) = endpoint else { return };
+    let Some((pid, words)) = daemon_of(socket) else { return };
+    let flags = flags(&words);
+    let asked = format!("command line of dockerd, process {pid}");
+    let value = |name: &str| flags.iter().rev().find(|f| f.name == name).map(|f| f.value.as_str());
+    let file = value("config-file").map_or_else(|| PathBuf::from("/etc/docker/daemon.json"), PathBuf::from);
+    let configuration = read_text(&file)
+        .ok()
+        .and_then(|text| Answer::parse(text.as_bytes(), file.display().to_string()).ok());
+    let root = configuration.as_ref().map(Answer::root);
+
+    let set = |name: &str| {
+        let flag = value(name).map(|v| {
+            Fact::known(
+                !matches!(v, "false" | "0" | "f" | "F"),
+                Origin::measured(format!("{asked}: --{name}")),
+            )
+        });
+        flag.or_else(|| root.as_ref()?.get(name).boolean())
+    };
+    if let Some(proxy) = set("userland-proxy") {
+        settings.userland_proxy = proxy;
+    }
+    let verifies = set("tlsverify").and_then(|f| f.value).unwrap_or(false);
+    let mut hosts: Vec<Fact<Arc<str>>> = flags
+        .iter()
+        .filter(|f| f.name == "host")
+        .map(|f| Fact::known(f.value.as_str().into(), Origin::measured(format!("{asked}: --host"))))
+        .collect();
+    if let Some(root) = &root {
+        hosts.extend(root.get("hosts").texts());
+    }
+    settings.tcp = hosts
+        .iter()
+        .filter(|host| host.get().is_some_and(|h| h.starts_with("tcp://")))
+        .map(|host| host.map(|address| TcpApi { address: address.clone(), verifies_clients: verifies }))
+        .collect();
+    settings.default_ulimits = flags.iter().any(|f| f.name == "default-ulimit")
+        || root.as_ref().is_some_and(|r| !r.get("default-ulimits").is_absent());
+    for (name, setting) in
+        [("default-ipc-mode", &mut settings.default_ipc), ("cgroup-parent", &mut settings.cgroup_parent)]
+    {
+        let flag = value(name).map(|v| Fact::known(v.into(), Origin::measured(format!("{asked}: --{name}"))));
+        if let Some(found) = flag.or_else(|| root.as_ref()?.get(name).filled()) {
+            *setting = Some(found);
+        }
+    }
+    let name = "default-cgroupns-mode";
+    let mode = value(name).map(|v| Fact::known(Arc::from(v), Origin::measured(format!("{asked}: --{name}"))));
+    if let Some(mode) = mode.or_else(|| root.as_ref()?.get(name).filled()) {
+        settings.default_cgroup_namespace_host = Some(mode.map(|m| &**m == "host"));
+    }
+}
+
+/// The dockerd that serves `socket`: the only one, or the one that names it.
+fn daemon_of(socket: &Path) -> Option<(u32, Vec<String>)> {
+    let mut found: Vec<(u32, Vec<String>)> = std::fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| {
+            let name = read_text(Path::new(&format!("/proc/{pid}/comm")));
+            name.is_ok_and(|n| n.trim_end() == "dockerd")
+        })
+        .filter_map(|pid| {
+            let bytes = read_bytes(Path::new(&format!("/proc/{pid}/cmdline")), 1 << 20).ok()?;
+            let words = bytes.split(|b| *b == 0).filter(|w| !w.is_empty());
+            Some((pid, words.map(|w| String::from_utf8_lossy(w).into_owned()).collect()))
+        })
+        .collect();
+    if found.len() > 1 {
+        let socket = socket.file_name().map(|_| socket.display().to_string())?;
+        found.retain(|(_, words)| words.iter().any(|w| w.ends_with(&socket)));
+    }
+    if found.len() == 1 { found.pop() } else { None }
+}
+
+/// `--name=value`, `--name value`, `-H value`, and switches without a value.
+fn flags(words: &[String]) -> Vec<Flag> {
+    /// Switches take a value only behind `=` (spf13/pflag, `NoOptDefVal`).
+    const SWITCHES: &[&str] = &["userland-proxy", "tlsverify", "tls", "icc", "live-restore", "experimental"];
+    let mut found = Vec::new();
+    let mut rest = words.iter().skip(1).peekable();
+    while let Some(word) = rest.next() {
+        let Some(name) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else { continue };
+        let (name, given) = match name.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => match name.strip_prefix('H') {
+                Some(value) if !value.is_empty() && !word.starts_with("--") => ("H", Some(value.to_owned())),
+                _ => (name, None),
+            },
+        };
+        let name = if name == "H" { "host" } else { name };
+        let value = match given {
+            Some(value) => value,
+            None if SWITCHES.contains(&name) || rest.peek().is_none_or(|w| w.starts_with('-')) => {
+                "true".into()
+            }
+            None => rest.next().cloned().unwrap_or_default(),
+        };
+        found.push(Flag { name: name.to_owned(), value });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_of_writing_a_flag_is_read() {
+        let line = "dockerd -H fd:// --host=tcp://0.0.0.0:2375 -Htcp://[::]:1 --tlsverify --userland-proxy=false \
+                    --config-file /x.json --debug";
+        let words: Vec<String> = line.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        let found: Vec<String> = flags(&words).iter().map(|f| format!("{}={}", f.name, f.value)).collect();
+        assert_eq!(
+            found,
+            [
+                "host=fd://",
+                "host=tcp://0.0.0.0:2375",
+                "host=tcp://[::]:1",
+                "tlsverify=true",
+                "userland-proxy=false",
+                "config-file=/x.json",
+                "debug=true",
+            ]
+        );
+    }
+}

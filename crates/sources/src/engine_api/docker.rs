@@ -1,0 +1,325 @@
+//! `docker:`, the Engine API (moby api/docs) from version 1.24 on. The daemon's settings come from `/info`, from
+//! the default bridge, and, where the daemon runs here, from its own process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use confinement::engine::SeccompDefault;
+use confinement::{Engine, EngineKind, Fact, Host, MountSource, Origin, Problem, World};
+
+use super::answer::{Answer, Field};
+use super::container::Neighbours;
+use super::http::{self, Endpoint, HttpError};
+use super::{Listed, Reading, Told, Wanted, daemon, kernel, source_name, version_numbers, volume_source};
+
+const DEFAULT_SOCKET: &str = "/run/docker.sock";
+/// The newest version whose documentation this was written against. Members are only ever added to answers, so
+/// that an older reader does with a newer version; a daemon that refuses this one names the one it needs.
+const NEWEST: (u32, u32) = (1, 52);
+
+/// The containers and settings of the Docker daemon at `DOCKER_HOST` or at its usual socket. `host` is this
+/// machine; a daemon elsewhere tells of its own.
+pub fn docker(wanted: Wanted<'_>, host: &Arc<Host>) -> Told {
+    let endpoint = match std::env::var("DOCKER_HOST") {
+        Ok(address) if !address.is_empty() => match Endpoint::parse(&address) {
+            Ok(endpoint) => endpoint,
+            Err(error) => return problem("docker: (DOCKER_HOST)", error.to_string()),
+        },
+        _ => Endpoint::Unix(DEFAULT_SOCKET.into()),
+    };
+    docker_at(&endpoint, wanted, host)
+}
+
+fn problem(source: impl Into<Arc<str>>, message: String) -> Told {
+    let world = World { problems: vec![Problem::new(source, message)], ..World::default() };
+    Told { world, ..Told::default() }
+}
+
+/// Asks one daemon one thing after another.
+struct Client<'a> {
+    endpoint: &'a Endpoint,
+    /// `/v1.41`.
+    prefix: String,
+}
+
+impl Client<'_> {
+    fn get(&self, path: &str, asked: impl Into<Arc<str>>) -> Result<Answer, HttpError> {
+        let path = format!("{}{path}", self.prefix);
+        let bytes = http::get(self.endpoint, &path)?;
+        Answer::parse(&bytes, asked).map_err(|error| HttpError::NotHttp { path, why: error.to_string() })
+    }
+}
+
+/// The same for the daemon at `endpoint`.
+pub fn docker_at(endpoint: &Endpoint, wanted: Wanted<'_>, host: &Arc<Host>) -> Told {
+    let realm: Arc<str> = endpoint.to_string().into();
+    let source = source_name(EngineKind::Docker, &realm);
+    match read(endpoint, realm, wanted, host) {
+        Ok(told) => told,
+        Err(error) => problem(source, error.to_string()),
+    }
+}
+
+fn read(
+    endpoint: &Endpoint,
+    realm: Arc<str>,
+    wanted: Wanted<'_>,
+    this_host: &Arc<Host>,
+) -> Result<Told, HttpError> {
+    let started = Instant::now();
+    let mut told = Told::default();
+    let source = source_name(EngineKind::Docker, &realm);
+    let mut client = Client { endpoint, prefix: String::new() };
+    let version = client.get("/version", "docker version")?;
+    client.prefix = api_prefix(&version.root());
+    let info = client.get("/info", "docker info")?;
+    let all = client.get("/containers/json?all=1", "docker ps")?;
+
+    let local = matches!(endpoint, Endpoint::Unix(_)) && is_this_machine(&info.root());
+    let host = if local { this_host.clone() } else { Arc::new(host_of(&info.root())) };
+    let engine = Arc::new(engine(&client, &version.root(), &info.root(), local, endpoint, &mut told.world)?);
+    let list: Vec<Listed> = all.root().list().iter().filter_map(listed).collect();
+    let neighbours = Neighbours {
+        names: list.iter().map(|c| (c.id.clone(), c.name.clone())).collect(),
+        volumes: optional(volumes(&client, &realm), "volumes", &source, &mut told.world)?,
+        runtimes: runtimes(&info.root()),
+        local,
+    };
+    let kernel = if local { kernel(&mut told.world) } else { None };
+    let reading = Reading { engine, host, neighbours, realm, kernel, started };
+    if wanted.name.is_none() {
+        told.world.subjects.push(reading.engine_subject());
+    }
+    let inspect = |listed: &Listed| {
+        let path = format!("/containers/{}/json", http::encode(&listed.id));
+        let asked = format!("docker inspect {}", crate::measured::printable(&listed.name));
+        match client.get(&path, asked) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(Problem::new(source.clone(), error.to_string())),
+        }
+    };
+    reading.containers(&list, wanted, inspect, &mut told);
+    for answer in [version, info, all] {
+        told.world.problems.extend(answer.into_problems());
+    }
+    Ok(told)
+}
+
+/// An answer that may be refused (a filtered socket, an authorization plugin) without the rest being in doubt; but
+/// a daemon that stopped answering is not asked again.
+fn optional<T>(
+    result: Result<T, HttpError>,
+    what: &str,
+    source: &Arc<str>,
+    world: &mut World,
+) -> Result<Option<T>, HttpError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ (HttpError::TimedOut { .. } | HttpError::Connect(_))) => Err(error),
+        Err(error) => {
+            world
+                .problems
+                .push(Problem::new(source.clone(), format!("the {what} could not be read: {error}")));
+            Ok(None)
+        }
+    }
+}
+
+fn api_prefix(version: &Field<'_>) -> String {
+    let pair = |name: &str| {
+        let text = version.get(name).plain()?;
+        let (major, minor) = text.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    // A daemon that names no version is asked without one and answers in its newest.
+    let Some(newest) = pair("ApiVersion") else { return String::new() };
+    let (major, minor) = newest.min(NEWEST).max(pair("MinAPIVersion").unwrap_or(newest.min(NEWEST)));
+    format!("/v{major}.{minor}")
+}
+
+fn listed(container: &Field<'_>) -> Option<Listed> {
+    let id = container.get("Id").plain()?;
+    // Links give a container more names, with a slash inside; its own is the one without.
+    let names = container.get("Names").texts();
+    let own = names.iter().filter_map(|n| n.get()?.strip_prefix('/')).find(|n| !n.contains('/'));
+    let name = own.map_or_else(|| id.clone(), Arc::from);
+    let running =
+        container.get("State").plain().is_none_or(|s| matches!(&*s, "running" | "paused" | "restarting"));
+    Some(Listed { id, name, running })
+}
+
+fn volumes(client: &Client<'_>, realm: &str) -> Result<BTreeMap<Arc<str>, Fact<MountSource>>, HttpError> {
+    let answer = client.get("/volumes", "docker volume inspect")?;
+    let mut found = BTreeMap::new();
+    for volume in answer.root().get("Volumes").list() {
+        let Some(name) = volume.get("Name").plain() else { continue };
+        let members = volume.get("Options").members();
+        let options: Vec<(String, String)> = members
+            .iter()
+            .filter_map(|(key, value)| Some(((*key).to_owned(), value.plain()?.to_string())))
+            .collect();
+        let driver = volume.get("Driver").plain();
+        let folder = volume.get("Mountpoint").plain();
+        let origin = Origin::measured(format!("docker volume inspect {}", crate::measured::printable(&name)));
+        let source = volume_source(driver.as_deref(), &options, folder.as_deref(), &name, realm, origin);
+        found.insert(name, source);
+    }
+    Ok(found)
+}
+
+fn runtimes(info: &Field<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
+    let program = |runtime: &Field<'_>| {
+        let given = runtime.get("path").plain().or_else(|| runtime.get("runtimeType").plain());
+        given.filter(|p| !p.is_empty())
+    };
+    info.get("Runtimes")
+        .members()
+        .into_iter()
+        .filter_map(|(name, runtime)| Some((name.into(), program(&runtime)?)))
+        .collect()
+}
+
+/// Whether the daemon runs under this kernel. A socket may be forwarded from elsewhere.
+fn is_this_machine(info: &Field<'_>) -> bool {
+    let here = crate::process::files::read_word(Path::new("/proc/sys/kernel/hostname"));
+    let release = crate::process::files::read_word(Path::new("/proc/sys/kernel/osrelease"));
+    let same_release = info.get("KernelVersion").plain().as_deref() == release.as_deref();
+    same_release && info.get("Name").plain().as_deref() == here.as_deref()
+}
+
+/// What a daemon elsewhere tells of its host.
+fn host_of(info: &Field<'_>) -> Host {
+    let options = security_options(info);
+    let has = |name: &str| options.iter().any(|o| &*o.name == name);
+    let origin = info.get("SecurityOptions").origin();
+    let mut host = Host::unseen();
+    host.name = info.get("Name").plain();
+    host.kernel_release = info.get("KernelVersion").filled().unwrap_or_default();
+    host.machine = info.get("Architecture").filled().unwrap_or_default();
+    if let Some(version) = info.get("CgroupVersion").filled() {
+        host.cgroup_version =
+            Fact { value: version.get().and_then(|v| v.parse().ok()), origin: version.origin };
+    }
+    // moby leaves a module out that the kernel does not enforce; others are not told.
+    let lsms: Vec<Arc<str>> = ["apparmor", "selinux"].into_iter().filter(|n| has(n)).map(Arc::from).collect();
+    host.lsms = Fact::known(lsms.into(), origin);
+    host
+}
+
+struct SecurityOption {
+    name: Arc<str>,
+    profile: Option<Arc<str>>,
+}
+
+/// `name=seccomp,profile=default`; before API 1.26 plainly `seccomp`.
+fn security_options(info: &Field<'_>) -> Vec<SecurityOption> {
+    let texts = info.get("SecurityOptions").texts();
+    let read = |text: &Arc<str>| {
+        let pairs: Vec<(&str, &str)> =
+            text.split(',').map(|p| p.split_once('=').unwrap_or(("name", p))).collect();
+        let value = |key: &str| pairs.iter().find(|(k, _)| *k == key).map(|(_, v)| Arc::from(*v));
+        Some(SecurityOption { name: value("name")?, profile: value("profile") })
+    };
+    texts.iter().filter_map(|fact| read(fact.get()?)).collect()
+}
+
+fn engine(
+    client: &Client<'_>,
+    version: &Field<'_>,
+    info: &Field<'_>,
+    local: bool,
+    endpoint: &Endpoint,
+    world: &mut World,
+) -> Result<Engine, HttpError> {
+    let text = version.get("Version").plain().unwrap_or_default();
+    let numbers = version_numbers(&text);
+    if numbers.is_none() {
+        let shown = crate::measured::printable(&text);
+        version.get("Version").problem(format!("`{shown}` is not a version; the newest known is taken"));
+    }
+    let ((major, minor), patch) = numbers.unwrap_or(((u32::MAX, 0), None));
+    let mut engine = Engine::of_version(EngineKind::Docker, (major, minor), patch, &format!("docker-{text}"));
+    let options = security_options(info);
+    let origin = info.get("SecurityOptions").origin();
+    let has = |name: &str| Fact::known(options.iter().any(|o| &*o.name == name), origin.clone());
+    let settings = &mut engine.settings;
+    settings.userns_remap = has("userns");
+    settings.rootless = has("rootless");
+    settings.no_new_privileges = has("no-new-privileges");
+    settings.selinux_enabled = has("selinux");
+    settings.seccomp_profile = match options.iter().find(|o| &*o.name == "seccomp") {
+        // Without kernel support nothing is loaded (moby pkg/sysinfo).
+        None => Some(Fact::known(SeccompDefault::Unconfined, origin.clone())),
+        Some(option) => seccomp_default(option.profile.as_deref(), local)
+            .map(|default| Fact::known(default, origin.clone())),
+    };
+    settings.default_runtime = info.get("DefaultRuntime").filled().map(|runtime| {
+        let program = runtimes(info);
+        runtime.map(|name| program.get(name).unwrap_or(name).clone())
+    });
+    if let Some(live) = info.get("LiveRestoreEnabled").boolean() {
+        settings.live_restore = live;
+    }
+    if let Some(experimental) = info.get("ExperimentalBuild").boolean() {
+        settings.experimental = experimental;
+    }
+    settings.log_driver = info.get("LoggingDriver").filled();
+    let plugins = info.get("Plugins").get("Authorization");
+    let names: Option<Vec<Arc<str>>> = plugins.texts().into_iter().map(|t| t.value).collect();
+    settings.authorization_plugins = Fact { value: names.map(Arc::from), origin: plugins.origin() };
+    let registries = info.get("RegistryConfig").get("InsecureRegistryCIDRs").texts();
+    // The loopback network is always in the list (moby registry/config.go).
+    settings.insecure_registries = registries
+        .into_iter()
+        .filter(|r| r.get().is_none_or(|r| !matches!(&**r, "127.0.0.0/8" | "::1/128")))
+        .collect();
+    for (name, registry) in info.get("RegistryConfig").get("IndexConfigs").members() {
+        if registry.get("Secure").boolean().is_some_and(|secure| secure.value == Some(false)) {
+            settings.insecure_registries.push(Fact::known(name.into(), registry.origin()));
+        }
+    }
+    if let Some(Some(icc)) = optional(inter_container(client), "networks", &source_of(endpoint), world)? {
+        settings.inter_container = icc;
+    }
+    if local {
+        daemon::overlay(endpoint, settings);
+    }
+    Ok(engine)
+}
+
+fn source_of(endpoint: &Endpoint) -> Arc<str> {
+    source_name(EngineKind::Docker, &endpoint.to_string())
+}
+
+fn seccomp_default(profile: Option<&str>, local: bool) -> Option<SeccompDefault> {
+    match profile.unwrap_or("builtin") {
+        "default" | "builtin" => None,
+        "unconfined" => Some(SeccompDefault::Unconfined),
+        path => {
+            let text = if local { crate::process::read_text(Path::new(path)).ok() } else { None };
+            let read = text.and_then(|text| crate::options::seccomp_profile(path, &text).ok());
+            Some(match read {
+                Some(confinement::confine::SeccompRequest::Profile { name, profile }) => {
+                    SeccompDefault::Profile { name, profile }
+                }
+                _ => SeccompDefault::Unread(path.into()),
+            })
+        }
+    }
+}
+
+/// `icc` of the default bridge.
+fn inter_container(client: &Client<'_>) -> Result<Option<Fact<bool>>, HttpError> {
+    let answer = client.get("/networks/bridge", "docker network inspect bridge");
+    let answer = match answer {
+        Ok(answer) => answer,
+        // `"bridge": "none"`: there is none, and no traffic over it.
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let option = answer.root().get("Options").get("com.docker.network.bridge.enable_icc");
+    Ok(option.filled().map(|text| text.map(|t| &**t != "false")))
+}

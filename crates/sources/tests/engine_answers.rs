@@ -1,0 +1,265 @@
+//! Engines that are absent, hang, or answer with anything at all: each is a problem that names the socket, in less
+//! than the five seconds that are promised, and whatever could be read is still there.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use confinement::{Host, World};
+use sources::engine_api::{Endpoint, Wanted, docker_at};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A socket path of the test's own.
+struct Socket(PathBuf);
+
+impl Socket {
+    fn new() -> Socket {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Socket(std::env::temp_dir().join(format!("stockade-test-{}-{number}.sock", std::process::id())))
+    }
+    fn ask(&self, wanted: Wanted<'_>) -> (World, Duration) {
+        let started = Instant::now();
+        let told = docker_at(&Endpoint::Unix(self.0.clone()), wanted, &Arc::new(Host::default()));
+        (told.world, started.elapsed())
+    }
+    /// The one problem there is, which must name the socket.
+    fn problem(&self) -> String {
+        let (world, took) = self.ask(Wanted::default());
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert_eq!(world.problems.len(), 1, "{:#?}", world.problems);
+        let text = world.problems[0].to_string();
+        assert!(text.contains(self.0.to_str().unwrap()), "{text}");
+        assert!(world.subjects.is_empty());
+        text
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Answers every connection with `answer` of the path that was asked for; ends with the test's process.
+fn serve(socket: &Socket, answer: impl Fn(&str, &mut UnixStream) + Send + 'static) {
+    let listener = UnixListener::bind(&socket.0).unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Ok(mut connection) = connection else { continue };
+            let mut request = Vec::new();
+            let mut block = [0; 1024];
+            while !request.ends_with(b"\r\n\r\n") {
+                match connection.read(&mut block) {
+                    Ok(count) if count > 0 => request.extend_from_slice(&block[..count]),
+                    _ => break,
+                }
+            }
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let path = text.split(' ').nth(1).unwrap_or("").to_owned();
+            answer(&path, &mut connection);
+        }
+    });
+}
+
+/// A daemon that answers these paths (without the version before them) and 404 to others.
+fn daemon(answers: &[(&str, &str)]) -> Socket {
+    let socket = Socket::new();
+    let usual = [
+        ("/version", r#"{"Version": "29.1.0", "ApiVersion": "1.99", "MinAPIVersion": "1.44"}"#),
+        (
+            "/info",
+            r#"{"Name": "elsewhere", "KernelVersion": "6.1.0", "CgroupVersion": "2",
+            "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"]}"#,
+        ),
+        ("/volumes", r#"{"Volumes": []}"#),
+        ("/networks/bridge", r#"{"Options": {"com.docker.network.bridge.enable_icc": "false"}}"#),
+    ];
+    let answers: BTreeMap<String, String> =
+        usual.iter().chain(answers).map(|(path, body)| ((*path).to_owned(), (*body).to_owned())).collect();
+    serve(&socket, move |path, connection| {
+        let path = match path.strip_prefix("/v1.") {
+            // The newest version that both sides know.
+            Some(rest) => {
+                assert!(rest.starts_with("52/"), "{path}");
+                rest[2..].to_owned()
+            }
+            None => path.to_owned(),
+        };
+        let (status, body) = match answers.get(&path) {
+            Some(body) => ("200 OK", body.as_str()),
+            None => ("404 Not Found", r#"{"message": "page not found"}"#),
+        };
+        let _ = write!(connection, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    });
+    socket
+}
+
+const LIST: &str = r#"[{"Id": "aaaa", "Names": ["/other/alias", "/web"], "State": "running"},
+    {"Id": "bbbb", "Names": ["/gone"], "State": "running"},
+    {"Id": "cccc", "Names": ["/idle"], "State": "exited"}]"#;
+
+#[test]
+fn an_absent_socket_is_a_problem() {
+    let text = Socket::new().problem();
+    assert!(text.contains("No such file"), "{text}");
+}
+
+#[test]
+fn a_socket_that_refuses_is_a_problem() {
+    let socket = Socket::new();
+    drop(UnixListener::bind(&socket.0).unwrap());
+    let text = socket.problem();
+    assert!(text.contains("refused"), "{text}");
+}
+
+#[test]
+fn a_listener_that_takes_no_connection_is_a_problem_within_five_seconds() {
+    let socket = Socket::new();
+    let _listener = UnixListener::bind(&socket.0).unwrap();
+    // Nobody accepts: connections wait in the backlog until it is full.
+    let waiting: Vec<_> = (0..5000)
+        .map_while(|_| {
+            let fd = rustix::net::socket_with(
+                rustix::net::AddressFamily::UNIX,
+                rustix::net::SocketType::STREAM,
+                rustix::net::SocketFlags::NONBLOCK,
+                None,
+            )
+            .unwrap();
+            let address = rustix::net::SocketAddrUnix::new(&socket.0).unwrap();
+            rustix::net::connect(&fd, &address).is_ok().then_some(fd)
+        })
+        .collect();
+    assert!(!waiting.is_empty());
+    let text = socket.problem();
+    assert!(text.contains("took no connection") || text.contains("no complete answer"), "{text}");
+}
+
+#[test]
+fn a_listener_that_never_answers_is_a_problem_within_five_seconds() {
+    let socket = Socket::new();
+    let _listener = UnixListener::bind(&socket.0).unwrap();
+    let text = socket.problem();
+    assert!(text.contains("no complete answer to GET /version"), "{text}");
+}
+
+#[test]
+fn a_peer_that_trickles_does_not_hold_the_audit_up() {
+    let socket = Socket::new();
+    serve(&socket, |_, connection| {
+        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while connection.write_all(b"1\r\n \r\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let text = socket.problem();
+    assert!(text.contains("no complete answer"), "{text}");
+}
+
+#[test]
+fn hostile_answers_are_problems() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let with = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let answers = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n{".to_owned(),
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n{".to_owned(),
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n".to_owned(),
+        with("{\"Version\": "),
+        with("\0\0\0\0"),
+        with(&deep),
+        with(&format!("{{\"Version\": \"{}\"", "9".repeat(1 << 20))),
+        "220 mail.example ESMTP\r\n".to_owned(),
+        "HTTP/1.1 500 Oops\r\nContent-Length: 3\r\n\r\n\x1b[2".to_owned(),
+        String::new(),
+    ];
+    for answer in answers {
+        let socket = Socket::new();
+        let shown = answer.chars().take(60).collect::<String>();
+        serve(&socket, move |_, connection| {
+            let _ = connection.write_all(answer.as_bytes());
+        });
+        let text = socket.problem();
+        assert!(text.len() < 500 && !text.contains('\x1b'), "{shown}: {text}");
+    }
+}
+
+#[test]
+fn a_container_that_went_away_is_a_note_and_the_rest_is_read() {
+    let web =
+        r#"{"Id": "aaaa", "Name": "/web", "HostConfig": {"Privileged": true}, "Config": {"Image": "x"}}"#;
+    let socket = daemon(&[("/containers/json?all=1", LIST), ("/containers/aaaa/json", web)]);
+    let (world, _) = socket.ask(Wanted::default());
+    assert!(world.problems.is_empty(), "{:#?}", world.problems);
+    let ids: Vec<&str> = world.subjects.iter().map(|s| &*s.id).collect();
+    assert_eq!(ids, [&format!("docker:{}", socket.0.display()), "docker:web"]);
+    assert_eq!(world.subjects[1].confinement.privileged.value, Some(true));
+    assert_eq!(world.notes.len(), 1, "{:#?}", world.notes);
+    assert!(world.notes[0].message.contains("gone went away"));
+    // The daemon is not of this machine: its host is what it tells.
+    let host = &world.subjects[1].confinement.host;
+    assert_eq!(host.kernel_release.value.as_deref(), Some("6.1.0"));
+    let engine = world.subjects[0].confinement.engine.clone().unwrap();
+    assert_eq!((engine.version, engine.patch), ((29, 1), Some(0)));
+    assert_eq!(engine.settings.inter_container.value, Some(false));
+}
+
+#[test]
+fn wrong_types_are_problems_and_leave_the_fact_unknown() {
+    let web = r#"{"Id": "aaaa", "Mounts": [{"Type": "bind", "Source": 7, "Destination": "/x", "RW": "no"}, 3],
+        "HostConfig": {"Privileged": "yes", "CapAdd": "ALL", "PidMode": 3, "Memory": "lots", "NetworkMode": "host",
+            "SecurityOpt": ["seccomp=unconfined", "nonsense"], "Devices": {}, "PidsLimit": 9e99},
+        "Config": {"User": ["root"]}, "State": []}"#;
+    let socket = daemon(&[("/containers/json?all=1", LIST), ("/containers/aaaa/json", web)]);
+    let (world, _) = socket.ask(Wanted { name: Some("web"), stopped: false });
+    let confinement = &world.subjects[0].confinement;
+    assert_eq!(confinement.privileged.value, None);
+    assert_eq!(confinement.capabilities.bounding.value, None);
+    assert_eq!(confinement.identity.root.value, None);
+    assert_eq!(confinement.namespaces.pid.value, None);
+    assert_eq!(confinement.namespaces.net.value, Some(confinement::Namespace::Host));
+    assert_eq!(confinement.mounts.iter().find(|m| &*m.target == "/x").unwrap().source.value, None);
+    let text = world.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for part in [
+        "docker inspect web: HostConfig.Privileged should be true or false and is a text",
+        "HostConfig.CapAdd should be a list",
+        "HostConfig.PidMode should be a text",
+        "HostConfig.Memory should be a whole number",
+        "HostConfig.Devices should be a list",
+        "HostConfig.PidsLimit should be a whole number",
+        "Config.User should be a text",
+        "Mounts[0].Source should be a text",
+        "`nonsense`",
+    ] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn a_filtered_socket_is_read_as_far_as_it_answers() {
+    let web = r#"{"Id": "aaaa", "HostConfig": {}, "Config": {},
+        "Mounts": [{"Type": "volume", "Name": "data", "Destination": "/d", "RW": true}]}"#;
+    let socket = daemon(&[
+        ("/containers/json?all=1", r#"[{"Id": "aaaa", "Names": ["/web"], "State": "running"}]"#),
+        ("/containers/aaaa/json", web),
+        ("/volumes", "no"),
+    ]);
+    let (world, _) = socket.ask(Wanted::default());
+    assert_eq!(world.problems.len(), 1, "{:#?}", world.problems);
+    assert!(world.problems[0].message.contains("the volumes could not be read"));
+    // What the volume shows is not known, rather than nothing of note.
+    let mounts = &world.subjects[1].confinement.mounts;
+    assert_eq!(mounts.iter().find(|m| &*m.target == "/d").unwrap().source.value, None);
+}
+
+#[test]
+fn no_running_container_is_said() {
+    let socket = daemon(&[("/containers/json?all=1", "[]")]);
+    let (world, _) = socket.ask(Wanted::default());
+    assert!(world.problems.is_empty());
+    assert!(world.notes[0].message.contains("no container is running"), "{:#?}", world.notes);
+}
