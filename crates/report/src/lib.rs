@@ -1,12 +1,10 @@
 #![forbid(unsafe_code)]
-//! Reports: what was judged, written for a terminal, for programs and for pages. Nothing is computed here.
-
-pub mod text;
 //! Reports: what was judged, written for people and for programs. A [`Report`] comes in, made of what `sources` read and
 //! `techniques` and `policy` said; each format is one module with one `write` function. Nothing is computed here: what a
 //! report says was said before.
 
 pub mod json;
+pub mod text;
 
 use std::io;
 

@@ -6,14 +6,14 @@ pub mod compose;
 pub mod context;
 pub mod dockerfile;
 pub mod document;
+pub mod engine_api;
 pub mod gather;
 pub mod kubernetes;
+pub mod measured;
 pub mod options;
+pub mod process;
 pub mod run;
 pub mod script;
 pub mod walk;
-pub mod engine_api;
-pub mod measured;
-pub mod process;
 
 pub use context::Context;

@@ -1,17 +1,19 @@
 //! `stockade audit`: targets become a world, the world is judged, the judgement is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use confinement::{Engine, EngineKind, Fact, Origin, World};
-use report::text;
-use sources::{Context, compose, gather, run};
+use confinement::{Engine, EngineKind, Fact, Origin, Problem, World};
+use report::{Report, text};
+use sources::engine_api::{self, Wanted};
+use sources::{Context, compose, gather, process, run};
 use techniques::judge::{self, Judgement, Options, Verdict};
 use techniques::severity::Severity;
+use techniques::technique::Catalogue;
 
 use crate::arguments::{Audit, Colour, ContextArguments, Format, Threshold};
 
@@ -102,8 +104,27 @@ fn world(arguments: &Audit, context: &Context, input: &mut Input) -> anyhow::Res
         world.extend(compose::read(&names, &gather::Disk::new(), context));
     }
     let mut paths: Vec<PathBuf> = Vec::new();
+    let mut told: BTreeSet<Arc<str>> = BTreeSet::new();
     for target in &arguments.targets {
+        let (scheme, name) = match target.split_once(':') {
+            Some((scheme, name)) => (scheme, Some(name).filter(|n| !n.is_empty())),
+            None => ("", None),
+        };
         match target.as_str() {
+            _ if matches!(scheme, "docker" | "podman") => {
+                let wanted = Wanted { name, stopped: false };
+                let answer = match scheme {
+                    "docker" => engine_api::docker(wanted, &context.host),
+                    _ => engine_api::podman(wanted, &context.host),
+                };
+                told.extend(answer.container_ids);
+                world.extend(answer.world);
+            }
+            // Last, so that what an engine has told of is not told again.
+            _ if scheme == "proc" => {}
+            _ if matches!(scheme, "kubernetes" | "containerd") => {
+                world.problems.push(Problem::new(&**target, "this source is not read yet; use proc: for containerd's containers, and manifests for Kubernetes"));
+            }
             "-" => {
                 let mut bytes = Vec::new();
                 io::stdin().lock().take(MAX_STDIN_BYTES).read_to_end(&mut bytes).context("standard input")?;
@@ -115,6 +136,10 @@ fn world(arguments: &Audit, context: &Context, input: &mut Input) -> anyhow::Res
     }
     if !paths.is_empty() {
         world.extend(gather::paths(&paths, context));
+    }
+    for target in arguments.targets.iter().filter(|t| t.starts_with("proc:")) {
+        let name = target.strip_prefix("proc:").filter(|n| !n.is_empty());
+        world.extend(process::read(name, &context.host, &told));
     }
     Ok(world)
 }
@@ -152,6 +177,16 @@ fn write(
     terminal: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    let report = Report {
+        world,
+        judgement,
+        catalogue: Catalogue::get(),
+        standards: &[],
+        targets: &arguments.targets,
+        version: env!("CARGO_PKG_VERSION"),
+        threshold: arguments.depth,
+        all: arguments.all,
+    };
     match arguments.format {
         Format::Text => {
             let options = text::Options {
@@ -162,6 +197,7 @@ fn write(
             };
             text::write(world, judgement, &options, out)?;
         }
+        Format::Json => report::json::write(&report, out)?,
         other => bail!("--format {other:?} is not there yet"),
     }
     Ok(())
