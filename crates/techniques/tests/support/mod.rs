@@ -34,6 +34,11 @@ pub(crate) fn host(facts: &HashMap<String, Value>) -> Host {
             "cgroup" => host.cgroup_version = said(value.as_u64().unwrap_or(2) as u8),
             "kernel" => {
                 let release: Arc<str> = value.as_str().expect("a kernel release is text").into();
+                // Only the release, for what hangs on the version; its flaws are judged where `linux` names one.
+                host.kernel_release = said(release);
+            }
+            "linux" => {
+                let release: Arc<str> = value.as_str().expect("a kernel release is text").into();
                 host.kernel_release = said(release.clone());
                 host.kernel = said(Installed { version: Some(release), ..Installed::default() });
             }
