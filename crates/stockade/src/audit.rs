@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use confinement::{Engine, EngineKind, Fact, Origin, Problem, World};
 use report::{Report, text};
 use sources::engine_api::{self, Wanted};
-use sources::{Context, compose, gather, process, run};
+use sources::{Context, compose, gather as files_of, process, run};
 use techniques::judge::{self, Judgement, Options, Verdict};
 use techniques::severity::Severity;
 use techniques::technique::Catalogue;
@@ -23,7 +23,7 @@ const MAX_STDIN_BYTES: u64 = 64 << 20;
 pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
     let context = context(&arguments.context)?;
     let mut input = Input::default();
-    let world = world(arguments, &context, &mut input)?;
+    let world = gather(&arguments.targets, &arguments.run, &arguments.files, &context, &mut input)?;
     let judgement = judge::judge(&world, Options { depth: arguments.depth });
     match &arguments.output {
         Some(path) => {
@@ -76,7 +76,7 @@ fn exit_code(arguments: &Audit, world: &World, judgement: &Judgement) -> u8 {
 
 /// What the user typed, for excerpts: text that is in no file.
 #[derive(Default)]
-struct Input {
+pub(crate) struct Input {
     texts: BTreeMap<String, Arc<str>>,
 }
 
@@ -85,27 +85,34 @@ impl Input {
         if let Some(text) = self.texts.get(path) {
             return Some(text.clone());
         }
-        let bytes = sources::walk::read_bounded(Path::new(path), gather::MAX_FILE_BYTES).ok()?;
+        let bytes = sources::walk::read_bounded(Path::new(path), files_of::MAX_FILE_BYTES).ok()?;
         String::from_utf8(bytes).ok().map(|t| t.trim_start_matches('\u{feff}').into())
     }
 }
 
-fn world(arguments: &Audit, context: &Context, input: &mut Input) -> anyhow::Result<World> {
+/// Everything the targets name, as one world.
+pub(crate) fn gather(
+    targets: &[String],
+    lines: &[String],
+    files: &[PathBuf],
+    context: &Context,
+    input: &mut Input,
+) -> anyhow::Result<World> {
     let mut world = World::default();
-    for (number, line) in arguments.run.iter().enumerate() {
+    for (number, line) in lines.iter().enumerate() {
         let path: Arc<str> =
             if number == 0 { "--run".into() } else { format!("--run#{}", number + 1).into() };
         input.texts.insert(path.to_string(), line.as_str().into());
         world.extend(run::read_line(line, &path, 1, context));
     }
-    if !arguments.files.is_empty() {
-        let names: Vec<String> = arguments.files.iter().map(|f| f.to_string_lossy().into_owned()).collect();
+    if !files.is_empty() {
+        let names: Vec<String> = files.iter().map(|f| f.to_string_lossy().into_owned()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        world.extend(compose::read(&names, &gather::Disk::new(), context));
+        world.extend(compose::read(&names, &files_of::Disk::new(), context));
     }
     let mut paths: Vec<PathBuf> = Vec::new();
     let mut told: BTreeSet<Arc<str>> = BTreeSet::new();
-    for target in &arguments.targets {
+    for target in targets {
         let (scheme, name) = match target.split_once(':') {
             Some((scheme, name)) => (scheme, Some(name).filter(|n| !n.is_empty())),
             None => ("", None),
@@ -129,15 +136,15 @@ fn world(arguments: &Audit, context: &Context, input: &mut Input) -> anyhow::Res
                 let mut bytes = Vec::new();
                 io::stdin().lock().take(MAX_STDIN_BYTES).read_to_end(&mut bytes).context("standard input")?;
                 input.texts.insert("-".into(), String::from_utf8_lossy(&bytes).into());
-                world.extend(gather::stdin(&bytes, context));
+                world.extend(files_of::stdin(&bytes, context));
             }
             other => paths.push(other.into()),
         }
     }
     if !paths.is_empty() {
-        world.extend(gather::paths(&paths, context));
+        world.extend(files_of::paths(&paths, context));
     }
-    for target in arguments.targets.iter().filter(|t| t.starts_with("proc:")) {
+    for target in targets.iter().filter(|t| t.starts_with("proc:")) {
         let name = target.strip_prefix("proc:").filter(|n| !n.is_empty());
         world.extend(process::read(name, &context.host, &told));
     }
@@ -145,7 +152,7 @@ fn world(arguments: &Audit, context: &Context, input: &mut Input) -> anyhow::Res
 }
 
 /// The engines, host and image users that files are judged with.
-fn context(arguments: &ContextArguments) -> anyhow::Result<Context> {
+pub(crate) fn context(arguments: &ContextArguments) -> anyhow::Result<Context> {
     let mut context = Context::assumed();
     for name in &arguments.assume {
         let Some(engine) = Engine::assumed(name) else {

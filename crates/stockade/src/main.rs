@@ -3,6 +3,8 @@
 
 mod arguments;
 mod audit;
+mod explain;
+mod facts;
 
 use std::process::ExitCode;
 
@@ -17,7 +19,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.verb {
         Verb::Audit(audit) => audit::run(audit),
-        Verb::Explain(_) | Verb::Facts(_) | Verb::Generate(_) => Ok(COULD_NOT_JUDGE),
+        Verb::Explain(explain) => explain::run(explain),
+        Verb::Facts(facts) => facts::run(facts),
+        Verb::Generate(_) => Ok(COULD_NOT_JUDGE),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -78,9 +78,13 @@ fn s01_sys_admin_is_an_escape_only_where_no_lsm_stops_what_it_opens() {
     let (_, judgement) = judged(given, usual());
     assert_eq!(judgement.subjects[0].verdict, Verdict::Held);
     assert_eq!(judgement.subjects[0].depth.min, 1);
-    let walls: Vec<String> = judgement.subjects[0].cuts.iter().flat_map(|c| c.iter()).map(|b| b.to_string()).collect();
+    let walls: Vec<String> =
+        judgement.subjects[0].cuts.iter().flat_map(|c| c.iter()).map(|b| b.to_string()).collect();
     assert!(walls.contains(&"LSM".to_owned()), "confinement rests on AppArmor: {walls:?}");
-    assert_eq!(verdict("docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined a", usual()), Verdict::Open);
+    assert_eq!(
+        verdict("docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined a", usual()),
+        Verdict::Open
+    );
 }
 
 #[test]
@@ -149,12 +153,16 @@ fn s08_sysctls_are_guarded_by_the_user_and_not_by_capabilities() {
 
 #[test]
 fn s09_an_added_capability_is_effective_for_another_user_under_podman_only() {
-    let effective = |given: &str| world(given, json!({})).subjects[0].confinement.capabilities.effective.value;
+    let effective =
+        |given: &str| world(given, json!({})).subjects[0].confinement.capabilities.effective.value;
     assert!(effective("docker run --user 1000 --cap-add SYS_ADMIN a").unwrap().is_empty());
     assert!(effective("podman run --user 1000 --cap-add SYS_ADMIN a").unwrap().has(Capability::SYS_ADMIN));
     // It widens the filter all the same.
     assert_eq!(condition("docker run --user 1000 a", json!({}), "syscall(mount)"), Truth::False);
-    assert_eq!(condition("docker run --user 1000 --cap-add SYS_ADMIN a", json!({}), "syscall(mount)"), Truth::True);
+    assert_eq!(
+        condition("docker run --user 1000 --cap-add SYS_ADMIN a", json!({}), "syscall(mount)"),
+        Truth::True
+    );
 }
 
 #[test]
@@ -199,7 +207,10 @@ fn s14_mknod_opens_no_disk() {
     assert_eq!(verdict("docker run --cap-add MKNOD a", json!({})), Verdict::Held);
     let rule = open_by("docker run --device-cgroup-rule 'a *:* rwm' a", json!({}));
     assert!(rule.contains(&"block-device"), "{rule:?}");
-    assert_eq!(verdict("docker run --cap-drop MKNOD --device-cgroup-rule 'a *:* rwm' a", json!({})), Verdict::Held);
+    assert_eq!(
+        verdict("docker run --cap-drop MKNOD --device-cgroup-rule 'a *:* rwm' a", json!({})),
+        Verdict::Held
+    );
 }
 
 #[test]
@@ -240,7 +251,9 @@ fn s18_docker_gives_all_containers_one_range_of_ids() {
 
 #[test]
 fn s19_the_runtimes_default_filter_is_not_the_same_everywhere() {
-    for call in ["mount", "unshare", "keyctl", "pivot_root", "syslog", "ptrace", "process_vm_writev", "reboot"] {
+    for call in
+        ["mount", "unshare", "keyctl", "pivot_root", "syslog", "ptrace", "process_vm_writev", "reboot"]
+    {
         let text = format!("syscall({call})");
         assert_eq!(condition("podman run a", usual(), &text), Truth::True, "Podman permits {call}");
     }
@@ -266,9 +279,7 @@ fn s22_the_default_profile_does_not_part_containers() {
         let judgement = judge(&world, Options::default());
         judgement.subjects.iter().flat_map(|j| &j.lateral).any(|l| l.technique().id == "shared-pid-namespace")
     };
-    let compose = |second: &str| {
-        format!("services:\n  a:\n    image: i\n  b:\n    image: i\n{second}")
-    };
+    let compose = |second: &str| format!("services:\n  a:\n    image: i\n  b:\n    image: i\n{second}");
     assert!(reach(&compose("    pid: service:a\n")));
     assert!(!reach(&compose("")));
 }
@@ -287,7 +298,8 @@ fn s24_run_as_non_root_leaves_the_bounding_set_full() {
     assert!(set.effective.value.unwrap().is_empty());
     assert!(set.bounding.value.unwrap().has(Capability::SETUID));
     assert_eq!(condition(&non_root, json!({}), "privileges-can-rise"), Truth::True);
-    let cut = pod("securityContext: {runAsNonRoot: true}", "securityContext: {allowPrivilegeEscalation: false}");
+    let cut =
+        pod("securityContext: {runAsNonRoot: true}", "securityContext: {allowPrivilegeEscalation: false}");
     assert_eq!(condition(&cut, json!({}), "privileges-can-rise"), Truth::False);
 }
 
@@ -323,15 +335,17 @@ fn s27_a_host_path_is_what_it_resolves_to() {
         "volumeMounts: [{name: v, mountPath: /v, subPath: run/docker.sock}]",
     );
     let subject = &world(&sub_path, json!({})).subjects[0];
-    let shows = subject.confinement.mounts.iter().any(|m| {
-        matches!(m.source.get(), Some(MountSource::Host(p)) if p.as_str() == "/run/docker.sock")
-    });
+    let shows =
+        subject.confinement.mounts.iter().any(
+            |m| matches!(m.source.get(), Some(MountSource::Host(p)) if p.as_str() == "/run/docker.sock"),
+        );
     assert!(shows, "subPath is joined and resolved");
 }
 
 #[test]
 fn s28_capabilities_are_read_in_every_spelling_and_in_the_engines_order() {
-    let bounding = |given: &str| world(given, json!({})).subjects[0].confinement.capabilities.bounding.value.unwrap();
+    let bounding =
+        |given: &str| world(given, json!({})).subjects[0].confinement.capabilities.bounding.value.unwrap();
     for name in ["SYS_ADMIN", "CAP_SYS_ADMIN", "cap_sys_admin", "sys_admin"] {
         assert!(bounding(&format!("docker run --cap-add {name} a")).has(Capability::SYS_ADMIN), "{name}");
     }
@@ -356,7 +370,10 @@ fn s29_masks_under_a_kubelet_are_there_unless_proc_mount_lifts_them() {
 fn the_ladder_rises_step_by_step() {
     let privileged = depth("docker run --privileged a", json!({}));
     let default = depth("docker run a", json!({}));
-    let remapped = depth(&pod("hostUsers: false", "securityContext: {seccompProfile: {type: RuntimeDefault}}"), json!({}));
+    let remapped = depth(
+        &pod("hostUsers: false", "securityContext: {seccompProfile: {type: RuntimeDefault}}"),
+        json!({}),
+    );
     let hard = depth(
         &pod(
             "hostUsers: false",
@@ -389,7 +406,10 @@ fn must_be_open_by_the_right_technique() {
     let volume = "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: all}\nspec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: /}, claimRef: {name: claim, namespace: default}}\n---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: claim, namespace: default}\nspec: {volumeName: all, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: default}\nspec:\n  volumes: [{name: v, persistentVolumeClaim: {claimName: claim}}]\n  containers: [{name: c, image: i, volumeMounts: [{name: v, mountPath: /v}]}]\n";
     for (given, technique) in [
         ("docker run --cap-add DAC_READ_SEARCH -v /srv/a:/a a", "open-by-handle"),
-        ("docker run --pid host --cap-add SYS_PTRACE --security-opt apparmor=unconfined a", "ptrace-host-process"),
+        (
+            "docker run --pid host --cap-add SYS_PTRACE --security-opt apparmor=unconfined a",
+            "ptrace-host-process",
+        ),
         ("docker run --cap-drop ALL -v /proc/sys/kernel:/k a", "core-pattern-handler"),
         ("docker run --device-cgroup-rule 'a *:* rwm' a", "block-device"),
         ("docker run -v /var/lib/kubelet:/k a", "kubelet-pod-credentials"),
