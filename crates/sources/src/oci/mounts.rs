@@ -179,31 +179,34 @@ impl Reader<'_> {
         })
     }
 
-    /// How mount events travel between the mount and the host. The runtime first makes every mount of the new mount
-    /// namespace a slave (runc libcontainer/rootfs_linux.go, prepareRoot) or private (crun
-    /// src/libcrun/linux.c, libcrun_set_mounts) unless `rootfsPropagation` says otherwise, so that a mount made
-    /// shared after that has peers of its own and no longer the host's.
+    /// The propagation type that mountinfo will show. runc makes every mount of the new mount namespace a slave, or
+    /// what `rootfsPropagation` says, and then each mount what its options say (libcontainer/rootfs_linux.go,
+    /// prepareRoot, mountPropagate). crun does the same, and at the end gives the root's type to every mount again
+    /// where it is recursive, which its default `rprivate` is (src/libcrun/linux.c); measured with runc 1.1.5 and crun
+    /// 1.8.1.
     fn propagation(&mut self, bind: bool, stated: Option<(Propagation, Origin)>) -> Fact<Propagation> {
+        let default = self.default_origin();
         let root = self.linux.clone().and_then(|linux| self.fields.text(&linux, "rootfsPropagation"));
         let root = root.filter(|root| root.get().is_none_or(|text| !text.is_empty()));
-        let root = match &root {
-            Some(root) => match root.get().map(|text| options::propagation(text)) {
-                Some(Ok(propagation)) => Fact::known(propagation, root.origin.clone()),
-                _ => Fact::unknown(root.origin.clone()),
-            },
-            None if self.is_crun() => Fact::known(Propagation::Private, self.default_origin()),
-            None => Fact::known(Propagation::Slave, self.default_origin()),
-        };
-        if !bind {
-            return Fact::known(Propagation::Private, self.default_origin());
+        let recursive = root.as_ref().is_none_or(|root| root.get().is_some_and(|text| text.starts_with('r')));
+        let root = root.map(|root| {
+            let value = root.get().and_then(|text| options::propagation(text).ok());
+            Fact { value, origin: root.origin }
+        });
+        if self.is_crun() && recursive {
+            return root.unwrap_or_else(|| Fact::known(Propagation::Private, default));
         }
-        let Some((stated, origin)) = stated else { return root };
-        match (root.value, stated) {
-            (_, Propagation::Private) => Fact::known(Propagation::Private, origin),
-            (None, _) => Fact::unknown(root.origin),
-            (Some(Propagation::Private), _) => Fact::known(Propagation::Private, root.origin),
-            (Some(Propagation::Slave), _) => Fact::known(Propagation::Slave, root.origin),
-            (Some(Propagation::Shared), stated) => Fact::known(stated, origin),
+        if let Some((stated, origin)) = stated {
+            return Fact::known(stated, origin);
+        }
+        match root {
+            _ if !bind => Fact::known(Propagation::Private, default),
+            None => Fact::known(Propagation::Slave, default),
+            Some(root) if root.value == Some(Propagation::Shared) || self.is_crun() => {
+                // It is the source's own type then, except for the mount that the root file system lies on.
+                Fact::unknown(root.origin)
+            }
+            Some(root) => root,
         }
     }
 
