@@ -15,6 +15,7 @@ mod container;
 mod field;
 mod pod;
 mod quantity;
+mod request;
 mod resolve;
 mod security;
 mod selector;

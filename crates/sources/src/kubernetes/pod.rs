@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use confinement::confine::NamespaceRequest;
 use confinement::pod::{ContainerRole, PodDeclaration, VolumeDeclaration};
 use confinement::{Fact, Origin, Place};
 
@@ -10,7 +9,7 @@ use crate::document::Node;
 
 use super::container::{self, Container, ResourceLimits};
 use super::field::{CONTAINER_COST, Reader, present};
-use super::security::{self, Annotations, Level, Security};
+use super::security::{self, Level, Security};
 use super::storage::{self, ClaimSpec, Volume};
 
 /// Where a pod stands in its document.
@@ -34,10 +33,12 @@ pub(super) struct Pod {
     /// `namespace/name`.
     pub(super) name: Arc<str>,
     pub(super) declaration: Arc<PodDeclaration>,
-    pub(super) containers: Vec<Container>,
-    pub(super) volumes: Vec<Volume>,
+    pub(super) shared: Shared,
+    /// In the order of their declarations.
+    pub(super) containers: Box<[Container]>,
+    pub(super) volumes: Box<[Volume]>,
     /// A StatefulSet's `volumeClaimTemplates`, by name.
-    pub(super) claim_templates: Vec<(Arc<str>, ClaimSpec)>,
+    pub(super) claim_templates: Box<[(Arc<str>, ClaimSpec)]>,
     pub(super) account: Option<Fact<Arc<str>>>,
     pub(super) automount: Option<Fact<bool>>,
     pub(super) runtime_class: Option<Fact<Arc<str>>>,
@@ -45,14 +46,11 @@ pub(super) struct Pod {
     pub(super) windows: Option<Place>,
 }
 
-/// What the containers of a pod have in common.
+/// What the containers of a pod have in common beside its declaration.
+#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) security: Security,
-    pub(super) annotations: Annotations,
-    pub(super) pid: Option<Fact<NamespaceRequest>>,
-    pub(super) host_network: Option<Fact<bool>>,
-    pub(super) host_ipc: Option<Fact<bool>>,
-    pub(super) host_users: Option<Fact<bool>>,
+    pub(super) share_pid: Option<Fact<bool>>,
     pub(super) limits: ResourceLimits,
 }
 
@@ -68,18 +66,7 @@ pub(super) fn pod(source: &Source, reader: &mut Reader) -> Option<Pod> {
     let (object_name, namespace) = identity(source.object, reader);
     let (id, name) = names(source, &object_name, namespace.as_deref(), reader.path());
 
-    let host_pid = reader.boolean(spec, "hostPID");
-    let share_pid = reader.boolean(spec, "shareProcessNamespace");
-    let shared = Shared {
-        security: security::read(spec, Level::Pod, reader),
-        annotations: security::annotations(source.template, reader),
-        pid: pid(host_pid.as_ref(), share_pid.as_ref(), &id),
-        host_network: reader.boolean(spec, "hostNetwork"),
-        host_ipc: reader.boolean(spec, "hostIPC"),
-        host_users: reader.boolean(spec, "hostUsers"),
-        limits: container::resource_limits(spec, reader),
-    };
-
+    let (declared, security) = security::read(spec, Level::Pod, reader);
     let route = if source.route.is_empty() { "spec".to_owned() } else { format!("{}.spec", source.route) };
     let mut containers = Vec::new();
     let mut declarations = Vec::new();
@@ -100,7 +87,7 @@ pub(super) fn pod(source: &Source, reader: &mut Reader) -> Option<Pod> {
                 continue;
             }
             let (container, declaration) =
-                container::container(node, role, &format!("{route}.{key}[{n}]"), &shared, reader);
+                container::container(node, role, &format!("{route}.{key}[{n}]"), reader);
             containers.push(container);
             declarations.push(declaration);
         }
@@ -108,7 +95,8 @@ pub(super) fn pod(source: &Source, reader: &mut Reader) -> Option<Pod> {
 
     let os = reader.mapping(spec, "os").and_then(|os| reader.string(&os, "name"));
     let windows = windows(os.as_ref(), spec, reader);
-    let volumes: Vec<Volume> = reader
+    declarations.shrink_to_fit();
+    let volumes: Box<[Volume]> = reader
         .mappings(spec, "volumes")
         .iter()
         .filter_map(|volume| storage::volume(volume, reader))
@@ -119,13 +107,13 @@ pub(super) fn pod(source: &Source, reader: &mut Reader) -> Option<Pod> {
         namespace: namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
         place: Some(spec.place()),
         os,
-        host_network: shared.host_network,
-        host_pid,
-        host_ipc: shared.host_ipc,
-        host_users: shared.host_users,
-        sysctls: shared.security.sysctls.into_iter().map(|(name, _)| name).collect(),
-        security: shared.security.declared,
-        annotations: shared.annotations,
+        host_network: reader.boolean(spec, "hostNetwork"),
+        host_pid: reader.boolean(spec, "hostPID"),
+        host_ipc: reader.boolean(spec, "hostIPC"),
+        host_users: reader.boolean(spec, "hostUsers"),
+        sysctls: security.sysctls.iter().map(|(name, _)| name.clone()).collect(),
+        security: declared,
+        annotations: security::annotations(source.template, reader),
         volumes: volumes
             .iter()
             .map(|volume| VolumeDeclaration { name: volume.name.clone(), source: volume.kind.clone() })
@@ -137,7 +125,12 @@ pub(super) fn pod(source: &Source, reader: &mut Reader) -> Option<Pod> {
         id,
         name,
         declaration: Arc::new(declaration),
-        containers,
+        shared: Shared {
+            security,
+            share_pid: reader.boolean(spec, "shareProcessNamespace"),
+            limits: container::resource_limits(spec, reader),
+        },
+        containers: containers.into(),
         volumes,
         claim_templates: claim_templates(source, reader),
         // `serviceAccount` is the older name of `serviceAccountName`.
@@ -182,25 +175,6 @@ fn names(source: &Source, name: &Arc<str>, namespace: Option<&str>, path: &Arc<s
     (id.into(), full.into())
 }
 
-/// hostPID and shareProcessNamespace together are refused by the API server; the wider one is judged.
-fn pid(
-    host: Option<&Fact<bool>>,
-    share: Option<&Fact<bool>>,
-    id: &Arc<str>,
-) -> Option<Fact<NamespaceRequest>> {
-    let shared =
-        share.map(|share| {
-            share.map(|share| {
-                if *share { NamespaceRequest::Container(id.clone()) } else { NamespaceRequest::Private }
-            })
-        });
-    match (host, shared) {
-        (Some(host), Some(shared)) if host.value == Some(false) => Some(shared),
-        (Some(host), _) => Some(container::host_or_private(host)),
-        (None, shared) => shared,
-    }
-}
-
 /// `spec.os.name`, or a node selector that leads to Windows nodes only.
 fn windows(os: Option<&Fact<Arc<str>>>, spec: &Node, reader: &mut Reader) -> Option<Place> {
     let is_windows = |fact: &Fact<Arc<str>>| fact.get().is_some_and(|text| &**text == "windows");
@@ -218,16 +192,16 @@ fn windows(os: Option<&Fact<Arc<str>>>, spec: &Node, reader: &mut Reader) -> Opt
     })
 }
 
-fn claim_templates(source: &Source, reader: &mut Reader) -> Vec<(Arc<str>, ClaimSpec)> {
+fn claim_templates(source: &Source, reader: &mut Reader) -> Box<[(Arc<str>, ClaimSpec)]> {
     let mut templates = Vec::new();
     let Some(spec) = source.object.get("spec").filter(|spec| spec.get("volumeClaimTemplates").is_some())
     else {
-        return templates;
+        return templates.into();
     };
     for template in reader.mappings(&spec, "volumeClaimTemplates") {
         let (name, _) = identity(&template, reader);
         let claim = storage::claim_spec(&template, reader);
         templates.push((name, claim));
     }
-    templates
+    templates.into()
 }

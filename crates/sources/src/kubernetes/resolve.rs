@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use confinement::confine::{DeviceRequest, NamespaceRequest, SeccompRequest};
-use confinement::pod::{ContainerRole, SecurityContext};
+use confinement::pod::{ContainerDeclaration, ContainerRole, SecurityContext};
 use confinement::{
     DeviceKind, EngineKind, Fact, Host, HostPath, Mount, MountSource, Origin, Problem, Propagation, Request,
     ServiceAccount, Subject, SubjectKind, World, confine,
@@ -16,7 +16,8 @@ use crate::Context;
 use super::account::{Account, Grants};
 use super::container::{Container, VolumeMount};
 use super::pod::{DEFAULT_NAMESPACE, Pod};
-use super::security::SeccompAsked;
+use super::request::request;
+use super::security::{self, SeccompAsked};
 use super::storage::{self, Bound, Claim, ClaimSpec, PersistentVolume, Volume, VolumeSource};
 use super::{Objects, REALM, RuntimeClass};
 
@@ -241,22 +242,28 @@ impl Joined<'_, '_> {
         };
         let account = self.account(&pod.account, &pod.automount, &parts);
         let runtime = pod.runtime_class.as_ref().map(|class| self.handler(class, &parts.path));
-        for mut container in pod.containers {
-            let subject_id = taken.unique(format!("{id}/{}", container.name).into());
-            if id != pod.id {
-                rename_pid(&mut container.request, &id);
-            }
-            self.complete(&mut container, &place, account.as_ref(), runtime.as_ref());
-            let confinement = confine(&container.request, &self.context.kubernetes, &self.context.host);
+        let declaration = &pod.declaration;
+        for (container, declared) in pod.containers.iter().zip(&declaration.containers) {
+            let subject_id = taken.unique(format!("{id}/{}", declared.name).into());
+            let mut request = request(container, declared, &pod.shared, declaration, &id);
+            request.runtime = runtime.clone();
+            request.seccomp = self.seccomp(security::seccomp(
+                &container.security,
+                &declared.name,
+                &pod.shared.security,
+                &declaration.annotations,
+            ));
+            self.complete(&mut request, container, declared, &place, account.as_ref());
+            let confinement = confine(&request, &self.context.kubernetes, &self.context.host);
             self.world.subjects.push(Subject {
                 id: subject_id,
-                name: format!("{}/{}", pod.name, container.name).into(),
+                name: format!("{}/{}", pod.name, declared.name).into(),
                 kind: SubjectKind::Workload,
-                place: Some(container.place),
+                place: declared.place.clone(),
                 realm: REALM.into(),
                 namespace: Some(parts.namespace.clone()),
                 confinement: Arc::new(confinement),
-                pod: Some(pod.declaration.clone()),
+                pod: Some(declaration.clone()),
             });
         }
     }
@@ -264,17 +271,14 @@ impl Joined<'_, '_> {
     /// Fills in what the container's own fields leave to other objects.
     fn complete(
         &mut self,
-        container: &mut Container,
+        request: &mut Request,
+        container: &Container,
+        declared: &ContainerDeclaration,
         place: &Place,
         account: Option<&ServiceAccount>,
-        runtime: Option<&Fact<Arc<str>>>,
     ) {
-        let request = &mut container.request;
         let image = request.image.as_ref().and_then(|image| image.get());
         request.image_user = image.and_then(|image| self.context.image_user(image));
-        request.runtime = runtime.cloned();
-        let asked = std::mem::replace(&mut container.seccomp, SeccompAsked::Nothing);
-        request.seccomp = self.seccomp(asked);
         if let Some(target) = container.target.as_ref()
             && request.pid.is_none()
         {
@@ -287,11 +291,11 @@ impl Joined<'_, '_> {
             request.mounts.push(mount);
         }
         for device in &container.devices {
-            request.devices.extend(self.device(&device.volume, place));
+            request.devices.extend(self.device(device, place));
         }
         request.service_account = account.map(|account| {
             let mut account = account.clone();
-            if container.role == ContainerRole::Ephemeral && account.token_mounted.value != Some(false) {
+            if declared.role == ContainerRole::Ephemeral && account.token_mounted.value != Some(false) {
                 // The admission plugin mounts the token into init and ordinary containers only
                 // (plugin/pkg/admission/serviceaccount, mountServiceAccountToken).
                 account.token_mounted = Fact::known(false, Origin::engine("kubernetes"));
@@ -516,11 +520,4 @@ fn shared_volumes(containers: &[Container]) -> HashSet<Arc<str>> {
         }
     }
     shared
-}
-
-/// The pod's identifier was taken by another of its name, so what it shares is called by its own.
-fn rename_pid(request: &mut Request, id: &Arc<str>) {
-    if let Some(Fact { value: Some(NamespaceRequest::Container(pod)), .. }) = &mut request.pid {
-        *pod = id.clone();
-    }
 }

@@ -25,10 +25,9 @@ pub(super) enum Level {
     Container,
 }
 
-/// One `securityContext`, as declared and as far as it asks the engine for something.
+/// What one `securityContext` asks the engine for beside what its declaration holds.
 #[derive(Debug, Default)]
 pub(super) struct Security {
-    pub(super) declared: SecurityContext,
     pub(super) run_as_group: Option<Fact<i64>>,
     pub(super) seccomp: Option<Fact<SeccompRequest>>,
     pub(super) apparmor: Option<Fact<AppArmorRequest>>,
@@ -45,14 +44,14 @@ pub(super) type Sysctl = (Fact<Arc<str>>, Fact<Arc<str>>);
 /// The annotations of a pod that speak of seccomp and AppArmor.
 pub(super) type Annotations = Vec<(Arc<str>, Fact<Arc<str>>)>;
 
-pub(super) fn read(parent: &Node, level: Level, reader: &mut Reader) -> Security {
+pub(super) fn read(parent: &Node, level: Level, reader: &mut Reader) -> (SecurityContext, Security) {
     let mut security = Security::default();
-    let Some(context) = reader.mapping(parent, "securityContext") else { return security };
-    security.declared.place = parent.get_key("securityContext").map(|(key, _)| key.place());
-    security.run_as_group = reader.integer(&context, "runAsGroup");
-    let declared = &mut security.declared;
+    let mut declared = SecurityContext::default();
+    let Some(context) = reader.mapping(parent, "securityContext") else { return (declared, security) };
+    declared.place = parent.get_key("securityContext").map(|(key, _)| key.place());
     declared.run_as_non_root = reader.boolean(&context, "runAsNonRoot");
     declared.run_as_user = reader.integer(&context, "runAsUser");
+    security.run_as_group = reader.integer(&context, "runAsGroup");
     if let Some(windows) = reader.mapping(&context, "windowsOptions") {
         declared.windows_host_process = reader.boolean(&windows, "hostProcess");
     }
@@ -72,22 +71,19 @@ pub(super) fn read(parent: &Node, level: Level, reader: &mut Reader) -> Security
         security.apparmor = Some(request);
     }
     match level {
-        Level::Container => container_only(&context, &mut security, reader),
+        Level::Container => {
+            declared.privileged = reader.boolean(&context, "privileged");
+            declared.allow_privilege_escalation = reader.boolean(&context, "allowPrivilegeEscalation");
+            declared.proc_mount = reader.string(&context, "procMount");
+            if let Some(capabilities) = reader.mapping(&context, "capabilities") {
+                declared.capabilities_add = reader.strings(&capabilities, "add");
+                declared.capabilities_drop = reader.strings(&capabilities, "drop");
+            }
+            security.read_only_rootfs = reader.boolean(&context, "readOnlyRootFilesystem");
+        }
         Level::Pod => pod_only(&context, &mut security, reader),
     }
-    security
-}
-
-fn container_only(context: &Node, security: &mut Security, reader: &mut Reader) {
-    let declared = &mut security.declared;
-    declared.privileged = reader.boolean(context, "privileged");
-    declared.allow_privilege_escalation = reader.boolean(context, "allowPrivilegeEscalation");
-    declared.proc_mount = reader.string(context, "procMount");
-    if let Some(capabilities) = reader.mapping(context, "capabilities") {
-        declared.capabilities_add = reader.strings(&capabilities, "add");
-        declared.capabilities_drop = reader.strings(&capabilities, "drop");
-    }
-    security.read_only_rootfs = reader.boolean(context, "readOnlyRootFilesystem");
+    (declared, security)
 }
 
 fn pod_only(context: &Node, security: &mut Security, reader: &mut Reader) {
