@@ -1,0 +1,4 @@
+//! Every format, written for one small world: against its schema, against its escaping rules, against what is kept of it.
+
+mod fixture;
+mod json;
