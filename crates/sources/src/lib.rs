@@ -5,6 +5,7 @@
 pub mod context;
 pub mod dockerfile;
 pub mod document;
+pub mod oci;
 pub mod options;
 pub mod run;
 pub mod script;
