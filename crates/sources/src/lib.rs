@@ -10,6 +10,7 @@ pub mod engine_api;
 pub mod gather;
 pub mod kubernetes;
 pub mod measured;
+pub mod oci;
 pub mod options;
 pub mod process;
 pub mod run;

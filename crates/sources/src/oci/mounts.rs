@@ -1,0 +1,232 @@
+//! Mounts of a runtime configuration.
+
+use std::sync::Arc;
+
+use confinement::{Fact, HostPath, Mount, MountSource, Origin, Propagation};
+
+use super::Reader;
+use crate::document::Node;
+use crate::options;
+
+/// File systems of the kernel that are the same wherever they are mounted: a new mount shows what the host sees at
+/// its usual place (Documentation/filesystems, `get_tree_single`).
+const GLOBAL: &[(&str, &str)] = &[
+    ("debugfs", "/sys/kernel/debug"),
+    ("tracefs", "/sys/kernel/tracing"),
+    ("securityfs", "/sys/kernel/security"),
+    ("configfs", "/sys/kernel/config"),
+    ("efivarfs", "/sys/firmware/efi/efivars"),
+    ("pstore", "/sys/fs/pstore"),
+    ("devtmpfs", "/dev"),
+    ("binfmt_misc", "/proc/sys/fs/binfmt_misc"),
+];
+
+/// Options of one mount, the last of several that contradict each other deciding.
+#[derive(Default)]
+struct Options {
+    read_only: Option<(bool, Origin)>,
+    recursive_read_only: Option<(bool, Origin)>,
+    bind: bool,
+    recursive: bool,
+    propagation: Option<(Propagation, Origin)>,
+    nosuid: bool,
+    nodev: bool,
+    noexec: bool,
+}
+
+impl Reader<'_> {
+    pub(super) fn mounts(&mut self) -> Vec<Mount> {
+        let mut mounts: Vec<Mount> = self.rootfs().into_iter().collect();
+        let Some(items) = self.fields.list(self.root, "mounts") else {
+            if let Some(node) = self.root.get("mounts").filter(|node| !node.is_null()) {
+                mounts.push(options::unread_mount(&node.origin()));
+            }
+            return mounts;
+        };
+        for item in items {
+            let mount = self.mount(&item).unwrap_or_else(|| options::unread_mount(&item.origin()));
+            mounts.push(mount);
+        }
+        mounts
+    }
+
+    /// The root file system is a folder of the host too; only where it is the host's own root does it show anything.
+    fn rootfs(&mut self) -> Option<Mount> {
+        let root = self.fields.object(self.root, "root")?;
+        let path = self.fields.text(&root, "path")?;
+        let read_only = self.fields.boolean(&root, "readonly");
+        let folder = self.absolute(path.get()?);
+        if !folder.is_root() {
+            return None;
+        }
+        let mut mount = Mount::bind(folder, "/", false, path.origin);
+        mount.read_only = read_only.unwrap_or(mount.read_only);
+        mount.recursive_read_only = Fact::known(false, self.default_origin());
+        Some(mount)
+    }
+
+    fn absolute(&self, path: &str) -> HostPath {
+        if path.starts_with('/') {
+            HostPath::new(path)
+        } else {
+            HostPath::new(&format!("{}/{path}", self.folder))
+        }
+    }
+
+    fn mount(&mut self, item: &Node) -> Option<Mount> {
+        if !item.is_mapping() {
+            self.fields.wrong(item, "an object");
+            return None;
+        }
+        let Some(target) = self.fields.text(item, "destination") else {
+            self.fields.wrong(item, "a mount with a destination");
+            return None;
+        };
+        let kind = self.fields.text(item, "type");
+        let source = self.fields.text(item, "source");
+        let default = self.default_origin();
+        let options = self.options(item)?;
+        let bind = options.bind || kind.as_ref().and_then(Fact::get).is_some_and(|kind| &**kind == "bind");
+        let source = self.source(item, bind, kind, source);
+        let flag = |stated: Option<(bool, Origin)>| match stated {
+            Some((value, origin)) => Fact::known(value, origin),
+            None => Fact::known(false, default.clone()),
+        };
+        let mut read_only = flag(options.read_only);
+        let recursive_read_only = flag(options.recursive_read_only);
+        if recursive_read_only.value == Some(true) {
+            read_only = recursive_read_only.clone();
+        }
+        Some(Mount {
+            target: target.value?,
+            source,
+            read_only,
+            recursive_read_only,
+            recursive: bind && options.recursive,
+            propagation: self.propagation(bind, options.propagation),
+            nosuid: options.nosuid,
+            nodev: options.nodev,
+            noexec: options.noexec,
+            relabelled: false,
+        })
+    }
+
+    /// runc libcontainer/specconv/spec_linux.go, parseMountOptions.
+    fn options(&mut self, item: &Node) -> Option<Options> {
+        let mut options = Options::default();
+        if item.get("options").is_none_or(|node| node.is_null()) {
+            return Some(options);
+        }
+        for node in self.fields.list(item, "options")? {
+            let Some(text) = node.as_string_strict() else {
+                self.fields.wrong(&node, "text");
+                return None;
+            };
+            let origin = node.origin();
+            match text {
+                "ro" | "rw" => options.read_only = Some((text == "ro", origin)),
+                "rro" | "rrw" => options.recursive_read_only = Some((text == "rro", origin)),
+                "bind" => options.bind = true,
+                "rbind" => {
+                    options.bind = true;
+                    options.recursive = true;
+                }
+                "nosuid" | "suid" => options.nosuid = text == "nosuid",
+                "nodev" | "dev" => options.nodev = text == "nodev",
+                "noexec" | "exec" => options.noexec = text == "noexec",
+                "rnosuid" => options.nosuid = true,
+                "rnodev" => options.nodev = true,
+                "rnoexec" => options.noexec = true,
+                other => {
+                    if let Ok(propagation) = options::propagation(other) {
+                        options.propagation = Some((propagation, origin));
+                    }
+                }
+            }
+        }
+        Some(options)
+    }
+
+    fn source(
+        &mut self,
+        item: &Node,
+        bind: bool,
+        kind: Option<Fact<Arc<str>>>,
+        source: Option<Fact<Arc<str>>>,
+    ) -> Fact<MountSource> {
+        let origin = item.origin();
+        if bind {
+            let Some(source) = source else {
+                self.fields.wrong(item, "a bind mount with a source");
+                return Fact::unknown(origin);
+            };
+            return source.map(|path| MountSource::Host(self.absolute(path)));
+        }
+        let Some(kind) = kind else { return Fact::unknown(origin) };
+        kind.map(|kind| match &**kind {
+            "tmpfs" | "ramfs" => MountSource::Private,
+            "proc" => MountSource::Kernel("proc".into()),
+            "sysfs" => MountSource::Kernel("sysfs".into()),
+            "cgroup" | "cgroup2" => MountSource::Kernel("cgroup".into()),
+            "mqueue" | "devpts" | "bpf" | "fusectl" | "hugetlbfs" => MountSource::Kernel(kind.clone()),
+            other => match GLOBAL.iter().find(|(name, _)| *name == other) {
+                Some((_, path)) => MountSource::Host(HostPath::new(path)),
+                None => {
+                    let device = source.as_ref().and_then(Fact::get).map_or("", |source| &**source);
+                    MountSource::Other(format!("{other} on {device}").into())
+                }
+            },
+        })
+    }
+
+    /// How mount events travel between the mount and the host. The runtime first makes every mount of the new mount
+    /// namespace a slave (runc libcontainer/rootfs_linux.go, prepareRoot) or private (crun
+    /// src/libcrun/linux.c, libcrun_set_mounts) unless `rootfsPropagation` says otherwise, so that a mount made
+    /// shared after that has peers of its own and no longer the host's.
+    fn propagation(&mut self, bind: bool, stated: Option<(Propagation, Origin)>) -> Fact<Propagation> {
+        let root = self.linux.clone().and_then(|linux| self.fields.text(&linux, "rootfsPropagation"));
+        let root = root.filter(|root| root.get().is_none_or(|text| !text.is_empty()));
+        let root = match &root {
+            Some(root) => match root.get().map(|text| options::propagation(text)) {
+                Some(Ok(propagation)) => Fact::known(propagation, root.origin.clone()),
+                _ => Fact::unknown(root.origin.clone()),
+            },
+            None if self.is_crun() => Fact::known(Propagation::Private, self.default_origin()),
+            None => Fact::known(Propagation::Slave, self.default_origin()),
+        };
+        if !bind {
+            return Fact::known(Propagation::Private, self.default_origin());
+        }
+        let Some((stated, origin)) = stated else { return root };
+        match (root.value, stated) {
+            (_, Propagation::Private) => Fact::known(Propagation::Private, origin),
+            (None, _) => Fact::unknown(root.origin),
+            (Some(Propagation::Private), _) => Fact::known(Propagation::Private, root.origin),
+            (Some(Propagation::Slave), _) => Fact::known(Propagation::Slave, root.origin),
+            (Some(Propagation::Shared), stated) => Fact::known(stated, origin),
+        }
+    }
+
+    /// Whether a cgroup hierarchy can be written below some mount.
+    pub(super) fn cgroup_writable(&self, mounts: &[Mount]) -> Fact<bool> {
+        let shows = |mount: &&Mount| match mount.source.get() {
+            Some(MountSource::Kernel(kind)) => &**kind == "cgroup",
+            Some(MountSource::Host(path)) => {
+                path.is_at_or_below("/sys/fs/cgroup") || (mount.recursive && path.shows("/sys/fs/cgroup"))
+            }
+            _ => false,
+        };
+        let mut hidden = std::collections::BTreeSet::new();
+        let mut found = Fact::known(false, self.default_origin());
+        // A mount over the same target hides the one before it.
+        for mount in mounts.iter().rev().filter(|mount| hidden.insert(mount.target.clone())).filter(shows) {
+            match mount.read_only.value {
+                Some(false) => return Fact::known(true, mount.read_only.origin.clone()),
+                Some(true) if found.is_known() => found = Fact::known(false, mount.read_only.origin.clone()),
+                Some(true) => {}
+                None => found = Fact::unknown(mount.read_only.origin.clone()),
+            }
+        }
+        found
+    }
+}
