@@ -12,8 +12,8 @@ use crate::compose::{self, Environment, Files};
 use crate::context::Context;
 use crate::document::{Document, Limits, parse_bytes};
 use crate::kubernetes::{self, Objects};
-use crate::script;
 use crate::walk::{self, Likely};
+use crate::{dockerfile, oci, script};
 
 /// Files larger than this are not read.
 pub const MAX_FILE_BYTES: usize = 32 << 20;
@@ -184,6 +184,7 @@ fn one_file(
         return Found::default();
     }
     match walk::likely(path) {
+        Some(Likely::Dockerfile) => Found::of(dockerfile::read(&bytes, &name, context)),
         Some(Likely::Script) => Found::of(script::read(&bytes, &name, context)),
         _ => bytes_of(&bytes, &name, disk, context),
     }
@@ -193,6 +194,9 @@ fn one_file(
 fn bytes_of(bytes: &[u8], path: &Arc<str>, disk: &Disk, context: &Context) -> Found {
     let is_yaml = path.ends_with(".yaml") || path.ends_with(".yml") || path.ends_with(".json");
     if !is_yaml {
+        if dockerfile::recognise(bytes, path) {
+            return Found::of(dockerfile::read(bytes, path, context));
+        }
         if script::recognise(bytes, path) {
             return Found::of(script::read(bytes, path, context));
         }
@@ -217,6 +221,9 @@ fn one_document(document: &Document, disk: &Disk, context: &Context) -> Found {
     }
     if compose::recognise(root) {
         return Found { relevant: true, ..Found::of(compose::read_document(document, disk, context)) };
+    }
+    if oci::recognise(root) {
+        return Found { relevant: true, ..Found::of(oci::read(document, context)) };
     }
     Found::default()
 }

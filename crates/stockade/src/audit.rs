@@ -35,23 +35,14 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
         None => {
             let terminal = io::stdout().is_terminal();
             let mut out = BufWriter::new(io::stdout().lock());
-            match write(arguments, &world, &judgement, &input, terminal, &mut out)
-                .and_then(|()| Ok(out.flush()?))
-            {
-                // Whoever reads has seen enough (`| head`).
-                Err(e) if is_broken_pipe(&e) => {}
-                other => other?,
-            }
+            write(arguments, &world, &judgement, &input, terminal, &mut out)?;
+            out.flush()?;
         }
     }
     for problem in &world.problems {
         eprintln!("error: {problem}");
     }
     Ok(exit_code(arguments, &world, &judgement))
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// 2 if something could not be read or judged, so that a partial view never passes; 1 for findings; 0 otherwise.
