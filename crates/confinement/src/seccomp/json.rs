@@ -321,26 +321,13 @@ impl<'de> Deserialize<'de> for Comparison {
         Ok(Comparison {
             index: index
                 .ok_or_else(|| Error::custom("`index` is beyond 5; a system call has six arguments"))?,
-            operator: operator(&op).ok_or_else(|| {
+            operator: Operator::from_oci(&op).ok_or_else(|| {
                 Error::custom(format!("`{op}` is not a comparison; write SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ, …"))
             })?,
             value: text.value.unwrap_or(0),
             value_two: text.value_two.unwrap_or(0),
         })
     }
-}
-
-fn operator(name: &str) -> Option<Operator> {
-    Some(match name {
-        "SCMP_CMP_NE" => Operator::NotEqual,
-        "SCMP_CMP_LT" => Operator::Less,
-        "SCMP_CMP_LE" => Operator::LessOrEqual,
-        "SCMP_CMP_EQ" => Operator::Equal,
-        "SCMP_CMP_GE" => Operator::GreaterOrEqual,
-        "SCMP_CMP_GT" => Operator::Greater,
-        "SCMP_CMP_MASKED_EQ" => Operator::MaskedEqual,
-        _ => return None,
-    })
 }
 
 impl<'de> Deserialize<'de> for Scope {

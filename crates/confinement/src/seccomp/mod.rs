@@ -5,7 +5,7 @@
 //! ([`Builtin`]), and code ([`Profile::new`]). [`Profile::resolve`] does what an engine does before the container
 //! starts (drop the rules whose capability, architecture or kernel condition does not hold) and the [`Resolved`]
 //! filter answers questions as the kernel would, by modelling how libseccomp turns rules into a program
-//! (`chain`). It goes to the conditions of `techniques`.
+//! (`chain`, `program`). It goes to the conditions of `techniques`.
 //!
 //! What is not modelled: a system call the runtime's libseccomp is too old to know (its rules are skipped, so the
 //! default action applies), and runc's answer of `ENOSYS` instead of the default errno for calls newer than the
@@ -14,6 +14,7 @@
 mod builtin;
 mod chain;
 mod json;
+mod program;
 mod resolve;
 mod satisfy;
 
@@ -171,6 +172,26 @@ pub enum Operator {
     Greater,
     /// `argument & value == value_two`
     MaskedEqual,
+}
+
+const OPERATORS: &[(Operator, &str)] = &[
+    (Operator::NotEqual, "SCMP_CMP_NE"),
+    (Operator::Less, "SCMP_CMP_LT"),
+    (Operator::LessOrEqual, "SCMP_CMP_LE"),
+    (Operator::Equal, "SCMP_CMP_EQ"),
+    (Operator::GreaterOrEqual, "SCMP_CMP_GE"),
+    (Operator::Greater, "SCMP_CMP_GT"),
+    (Operator::MaskedEqual, "SCMP_CMP_MASKED_EQ"),
+];
+
+impl Operator {
+    pub fn from_oci(name: &str) -> Option<Operator> {
+        OPERATORS.iter().find(|(_, n)| *n == name).map(|(o, _)| *o)
+    }
+    /// The name that profiles use.
+    pub fn oci_name(self) -> &'static str {
+        OPERATORS.iter().find(|(o, _)| *o == self).map_or("", |(_, n)| n)
+    }
 }
 
 /// One condition on one argument. All values are unsigned.

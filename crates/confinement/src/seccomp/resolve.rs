@@ -1,6 +1,7 @@
 //! What an engine makes of a profile for one container on one host, and the questions that can be asked of it.
 
 use super::chain::{Chain, Contradiction};
+use super::program::Program;
 use super::{Action, Architecture, Arguments, Comparison, Coverage, Mention, Profile, Rule, Scope, satisfy};
 use crate::capability::CapabilitySet;
 use crate::fact::Truth;
@@ -37,6 +38,12 @@ impl<'p> Resolved<'p> {
         &self.architectures
     }
 
+    /// The rules that are taken, in the order of the profile; with an unknown kernel, those that any kernel takes.
+    pub fn rules(&self) -> impl Iterator<Item = &'p Rule> {
+        let taken = |i: usize| self.choices.iter().any(|c| c.get(i).copied().unwrap_or(false));
+        self.profile.rules.iter().enumerate().filter(move |(i, _)| taken(*i)).map(|(_, r)| r)
+    }
+
     /// Whether there are arguments, among those that `arguments` allows, with which a native call of this name is
     /// permitted. Unknown where a supervisor, a tracer or an unknown kernel decides, and where the rules of the
     /// call contradict each other so that no runtime would load them.
@@ -58,7 +65,7 @@ impl<'p> Resolved<'p> {
             return Truth::False;
         }
         let answer = |choice: &Vec<bool>| match self.chain(architecture, syscall, choice) {
-            Ok(chain) => satisfy::some_permitted(&chain, self.profile.default, arguments),
+            Ok(chain) => satisfy::some_permitted(&Program::new(&chain, self.profile.default), arguments),
             Err(Contradiction) => Truth::Unknown,
         };
         agreed(self.choices.iter().map(answer)).unwrap_or(Truth::Unknown)
@@ -85,7 +92,7 @@ impl<'p> Resolved<'p> {
         }
         agreed(self.choices.iter().map(|choice| {
             let chain = self.chain(architecture, syscall, choice).ok()?;
-            Some(satisfy::exact(&chain, self.profile.default, arguments))
+            Some(satisfy::exact(&Program::new(&chain, self.profile.default), arguments))
         }))
         .flatten()
     }
