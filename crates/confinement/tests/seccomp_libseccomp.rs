@@ -10,7 +10,7 @@ use confinement::seccomp::{
 };
 use confinement::{Capability, CapabilitySet, Truth};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 /// The library in a process of its own.
@@ -217,7 +217,7 @@ fn refuses(filter: &Resolved<'_>) -> bool {
 fn random_rules_decide_as_libseccomp_decides() {
     let Some(library) = Library::start() else { return };
     let library = Mutex::new(library);
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases(500)) });
+    let mut runner = runner(500);
     let strategy = (rules(), prop::collection::vec(arguments(), 60), 0..ARCHITECTURES.len());
     runner
         .run(&strategy, |(rules, samples, which)| {
@@ -251,8 +251,15 @@ fn random_rules_decide_as_libseccomp_decides() {
         .unwrap();
 }
 
-fn cases(usual: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+/// The same cases every time; other ones, and as many as it says, with PROPTEST_CASES.
+fn runner(cases: u32) -> TestRunner {
+    match std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()) {
+        Some(cases) => TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) }),
+        None => {
+            let config = Config { failure_persistence: None, ..Config::with_cases(cases) };
+            TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+        }
+    }
 }
 
 #[test]
@@ -260,7 +267,7 @@ fn some_arguments_are_permitted_exactly_when_trying_them_all_finds_one() {
     let known = (0..9usize, prop::sample::select(vec![0u64, 1, 3, 0x1000_0000, 0x1_0000_0001]))
         .prop_map(|(value, free)| (VALUES[value], free));
     let strategy = (rules(), prop::array::uniform3(known), 0..ARCHITECTURES.len());
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases(2000)) });
+    let mut runner = runner(2000);
     runner
         .run(&strategy, |(rules, known, which)| {
             let (architecture, oci, _) = ARCHITECTURES[which];

@@ -224,28 +224,41 @@ impl ActionText {
             ActionText::Empty => None,
             ActionText::Plain(action) => Some(action),
             // container-libs lets the name win over the number.
-            ActionText::Errno => Some(Action::Errno(name.map(|e| e.0).or(number).unwrap_or(1))),
+            ActionText::Errno => Some(Action::Errno(name.and_then(|e| e.0).or(number).unwrap_or(1))),
         }
     }
 }
 
-/// Podman's `errno`, by name. Only the names that its profiles use are known; the others would need the table of
-/// the architecture, and which errno a refusal has does not change what is refused.
-struct Errno(u16);
+/// Podman's `errno`: a name, or a number as text.
+struct Errno(Option<u16>);
 
 impl<'de> Deserialize<'de> for Errno {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Errno, D::Error> {
-        parsed(deserializer, |text| match text {
-            "EPERM" => Ok(Errno(1)),
-            "ENOENT" => Ok(Errno(2)),
-            "EACCES" => Ok(Errno(13)),
-            "EINVAL" => Ok(Errno(22)),
-            "ENOSYS" => Ok(Errno(38)),
-            "EAFNOSUPPORT" => Ok(Errno(97)),
-            _ => Err(format!("`{text}` is not an errno that is known here; write its number in `errnoRet`")),
+        parsed(deserializer, |text| {
+            let named =
+                || ERRNO_NAMES.split_ascii_whitespace().zip(1..).find(|(n, _)| *n == text).map(|(_, e)| e);
+            match text.parse().ok().or_else(named) {
+                Some(number) => Ok(Errno(Some(number))),
+                None if text.is_empty() => Ok(Errno(None)),
+                None => Err(format!("`{text}` is not an errno")),
+            }
         })
     }
 }
+
+/// From 1 on, as most architectures number them (`asm-generic/errno.h`); `-` is a gap.
+const ERRNO_NAMES: &str = "\
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY \
+    EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK \
+    EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP - ENOMSG EIDRM ECHRNG EL2NSYNC EL3HLT \
+    EL3RST ELNRNG EUNATCH ENOCSI EL2HLT EBADE EBADR EXFULL ENOANO EBADRQC EBADSLT - EBFONT ENOSTR ENODATA \
+    ETIME ENOSR ENONET ENOPKG EREMOTE ENOLINK EADV ESRMNT ECOMM EPROTO EMULTIHOP EDOTDOT EBADMSG EOVERFLOW \
+    ENOTUNIQ EBADFD EREMCHG ELIBACC ELIBBAD ELIBSCN ELIBMAX ELIBEXEC EILSEQ ERESTART ESTRPIPE EUSERS ENOTSOCK \
+    EDESTADDRREQ EMSGSIZE EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP EPFNOSUPPORT \
+    EAFNOSUPPORT EADDRINUSE EADDRNOTAVAIL ENETDOWN ENETUNREACH ENETRESET ECONNABORTED ECONNRESET ENOBUFS \
+    EISCONN ENOTCONN ESHUTDOWN ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN EHOSTUNREACH EALREADY EINPROGRESS \
+    ESTALE EUCLEAN ENOTNAM ENAVAIL EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED \
+    EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL -";
 
 struct ArchitectureText(Architecture);
 
@@ -347,7 +360,7 @@ impl<'de> Deserialize<'de> for Scope {
             scope.architectures =
                 Some(arches.iter().filter_map(|a| Architecture::from_engine_name(a)).collect());
         }
-        if let Some(version) = text.min_kernel {
+        if let Some(version) = text.min_kernel.filter(|v| !v.is_empty()) {
             scope.min_kernel = Some(kernel_version(&version).ok_or_else(|| {
                 Error::custom(format!(
                     "`{version}` is not a kernel version; write the first two numbers, such as 4.8"
