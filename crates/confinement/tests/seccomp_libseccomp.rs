@@ -1,5 +1,6 @@
-//! The model against the real libseccomp: random rules are loaded into both, libseccomp's program is run by a small
-//! BPF interpreter, and every answer must agree. Needs Debian's python3-seccomp; says so and skips without it.
+//! The model against the real libseccomp: random rules are loaded into both, libseccomp's program is run by a
+//! small BPF interpreter, and every answer must agree. Needs Debian's python3-seccomp; says so and skips
+//! without it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -124,7 +125,8 @@ fn action(value: u32) -> Action {
     }
 }
 
-/// The number of a call, where it exists. libseccomp gives `socketcall` for `socket` on x86; the direct call is 359.
+/// The number of a call, where it exists. libseccomp gives `socketcall` for `socket` on x86; the direct call
+/// is 359.
 fn number_of(numbers: &Value, architecture: Architecture, oci: &str, name: &str) -> Option<u32> {
     let number = match (architecture, name) {
         (Architecture::X86, "socket") => 359,
@@ -168,8 +170,9 @@ fn rule(names: &[&'static str], most_comparisons: usize) -> impl Strategy<Value 
     })
 }
 
-/// Several rules for one call, or simple ones for calls that share a multiplexer. Which blocks two calls share in a
-/// program is not modelled, so calls whose rules have much in common would differ in what libseccomp miscompiles.
+/// Several rules for one call, or simple ones for calls that share a multiplexer. Which blocks two calls
+/// share in a program is not modelled, so calls whose rules have much in common would differ in what
+/// libseccomp miscompiles.
 fn rules() -> impl Strategy<Value = Vec<Value>> {
     prop_oneof![
         3 => prop::collection::vec(rule(&["prctl"], 3), 1..7),
@@ -191,8 +194,8 @@ fn arguments() -> impl Strategy<Value = [u64; 3]> {
     prop::array::uniform3(near)
 }
 
-/// Every profile begins with calls that no program does without. libseccomp 2.5.4 makes a broken program (all calls
-/// get the default action) for x86_64 with x32 when the first call it sorts has no number there.
+/// Every profile begins with calls that no program does without. libseccomp 2.5.4 makes a broken program (all
+/// calls get the default action) for x86_64 with x32 when the first call it sorts has no number there.
 fn profile_of(rules: &[Value], architectures: &[&str]) -> (Value, Profile) {
     let start = json!({"names": ["read", "write", "openat"], "action": "SCMP_ACT_ALLOW", "args": []});
     let rules: Vec<&Value> = std::iter::once(&start).chain(rules).collect();
@@ -369,7 +372,8 @@ fn built_in_profiles_decide_as_libseccomp_decides() {
                     {
                         for third in [0, 9] {
                             let arguments = [first, 0, third, 0, 0, 0];
-                            // x86 resolves what socketcall and ipc carry to them; their direct numbers differ.
+                            // x86 resolves what socketcall and ipc carry to them; their direct numbers
+                            // differ.
                             if *architecture == Architecture::X86
                                 && (number == 102 || number == 117)
                                 && !["socketcall", "ipc"].contains(&name)

@@ -1,5 +1,5 @@
-//! Reading profiles: what engines accept is read as they read it, what runtimes refuse is an error with its place,
-//! and nothing panics or hangs.
+//! Reading profiles: what engines accept is read as they read it, what runtimes refuse is an error with its
+//! place, and nothing panics or hangs.
 
 use std::time::{Duration, Instant};
 
@@ -169,7 +169,7 @@ fn hard_questions_end() {
             format!(
                 r#"{{"names":["bpf"],"action":"SCMP_ACT_TRAP","args":[{{"index":0,"op":"SCMP_CMP_MASKED_EQ",
                     "value":{},"valueTwo":{}}}]}}"#,
-                0x1111_1111u64.rotate_left(i as u32 % 32) | i * 2_654_435_761 % 0xffff_ffff,
+                0x1111_1111u64.rotate_left(i as u32 % 32) | (i * 2_654_435_761 % 0xffff_ffff),
                 i * 40_503 % 0xffff_ffff,
             )
         })

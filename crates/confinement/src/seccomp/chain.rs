@@ -1,18 +1,18 @@
 //! The rules of one system call on one architecture, put together as libseccomp puts them together.
 //!
-//! A filter is not the list of its rules: libseccomp splits every comparison into comparisons of 32-bit words,
-//! sorts those into a tree, merges what is equal, drops what an earlier rule already covers, and refuses some
-//! contradictions. Which of two overlapping rules wins follows from that order, not from the profile's. This
-//! module follows `db_rule_add` and its helpers in libseccomp's `src/db.c` (2.5.4, the same in 2.6.0). It takes
-//! [`Comparison`]s from `resolve` and gives a [`Chain`] that `program` compiles.
+//! A filter is not the list of its rules: libseccomp splits every comparison into comparisons of 32-bit
+//! words, sorts those into a tree, merges what is equal, drops what an earlier rule already covers, and
+//! refuses some contradictions. Which of two overlapping rules wins follows from that order, not from the
+//! profile's. This module follows `db_rule_add` and its helpers in libseccomp's `src/db.c` (2.5.4, the same
+//! in 2.6.0). It takes [`Comparison`]s from `resolve` and gives a [`Chain`] that `program` compiles.
 
 use super::{Action, Comparison, Operator};
 
 pub(super) type NodeId = usize;
 pub(super) type LevelId = usize;
 
-/// A 32-bit half of an argument. The order is libseccomp's: later arguments are greater, and of one argument the
-/// high half is.
+/// A 32-bit half of an argument. The order is libseccomp's: later arguments are greater, and of one argument
+/// the high half is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Word {
     pub argument: u8,
@@ -56,8 +56,8 @@ pub(super) struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Contradiction;
 
-/// The tree of one system call. Levels are shared where libseccomp shares them: a "greater" has two ways to be
-/// true, and both lead to the same next argument.
+/// The tree of one system call. Levels are shared where libseccomp shares them: a "greater" has two ways to
+/// be true, and both lead to the same next argument.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
     nodes: Vec<Node>,
@@ -125,7 +125,9 @@ impl Chain {
     /// Makes the nodes of one rule; `None` when nothing has to be compared.
     fn grow(&mut self, comparisons: &[Comparison], action: Action, wide: bool) -> Option<NodeId> {
         let mut ordered: Vec<Comparison> = comparisons.to_vec();
-        ordered.sort_by_key(|c| c.index);
+        ordered.sort_unstable_by_key(|c| c.index);
+        self.nodes.reserve(16);
+        self.levels.reserve(16);
         let mut first = None;
         // The edges, of nodes made so far, that mean "the comparison holds".
         let mut open: Vec<(NodeId, bool)> = Vec::new();
@@ -220,9 +222,9 @@ impl Chain {
         self.levels.len() - 1
     }
 
-    /// Looks for what the new rule makes superfluous, and removes it; what was found also says whether the new rule
-    /// is superfluous itself (`_db_tree_prune`). Compares shapes more than outcomes: a new rule can be dropped as
-    /// covered by one that acts on the other side of the same comparison.
+    /// Looks for what the new rule makes superfluous, and removes it; what was found also says whether the
+    /// new rule is superfluous itself (`_db_tree_prune`). Compares shapes more than outcomes: a new rule can
+    /// be dropped as covered by one that acts on the other side of the same comparison.
     fn prune(&mut self, level: LevelId, new: NodeId, before: Found, action: Action) -> (bool, Found) {
         let mut now = before;
         let mut pruned = false;

@@ -1,11 +1,12 @@
 //! The program that libseccomp makes of a [`Chain`]: blocks that compare what is in the accumulator.
 //!
-//! The chain says what was meant; the kernel runs the program, and the two can differ. libseccomp leaves out the load
-//! of an argument where it believes it in the accumulator already, and where several blocks jump to one it looks at
-//! the first of them only. Rules that look at several arguments of one call are sometimes compiled wrongly by that,
-//! so what they permit can only be told from the program. This follows `_gen_bpf_node`, `_gen_bpf_chain` and the
-//! block placement of `_gen_bpf_build_bpf` in libseccomp's `src/gen_bpf.c` (2.5.4, the same in 2.6.0), as far as one
-//! call on one architecture decides it; blocks shared with another call are not modelled.
+//! The chain says what was meant; the kernel runs the program, and the two can differ. libseccomp leaves out
+//! the load of an argument where it believes it in the accumulator already, and where several blocks jump to
+//! one it looks at the first of them only. Rules that look at several arguments of one call are sometimes
+//! compiled wrongly by that, so what they permit can only be told from the program. This follows
+//! `_gen_bpf_node`, `_gen_bpf_chain` and the block placement of `_gen_bpf_build_bpf` in libseccomp's
+//! `src/gen_bpf.c` (2.5.4, the same in 2.6.0), as far as one call on one architecture decides it; blocks
+//! shared with another call are not modelled.
 
 use super::Action;
 use super::chain::{Chain, Edge, LevelId, Node, State, Test, Word};
@@ -55,6 +56,7 @@ impl Program {
             State::Empty => {}
             State::Always(action) => program.start = Target::Return(action),
             State::Tree(root) => {
+                program.blocks.reserve(16);
                 program.start = program.compile(chain, root, Target::Return(default), None);
                 program.place();
             }

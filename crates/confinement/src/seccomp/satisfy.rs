@@ -1,14 +1,14 @@
-//! Answers questions of a [`Program`]: the action for exact arguments, and whether there are arguments, among those
-//! still possible, for which the call is permitted. The second is a search over the ways through the program; a way
-//! counts only if some value satisfies all it asks of each word.
+//! Answers questions of a [`Program`]: the action for exact arguments, and whether there are arguments, among
+//! those still possible, for which the call is permitted. The second is a search over the ways through the
+//! program; a way counts only if some value satisfies all it asks of each word.
 
 use super::chain::{Test, Word};
 use super::program::{Accumulator, Block, Program, Target};
-use super::{Action, Argument, Arguments};
+use super::{Action, Arguments};
 use crate::fact::Truth;
 
-/// How many steps a search may take before it gives up and answers "unknown". An engine's profile needs fewer than
-/// a hundred; finding a value that avoids many masked comparisons is as hard as satisfiability.
+/// How many steps a search may take before it gives up and answers "unknown". An engine's profile needs fewer
+/// than a hundred; finding a value that avoids many masked comparisons is as hard as satisfiability.
 const BUDGET: u32 = 200_000;
 
 /// The action for exactly these arguments.
@@ -100,37 +100,45 @@ impl Search<'_> {
         self.budget > 0
     }
 
-    /// Notes a branch; whether some value of its word takes it and every branch before. Not, where the budget ends.
+    /// Notes a branch; whether some value of its word takes it and every branch before. Not, where the budget
+    /// ends.
     fn take(&mut self, block: &Block, held: Accumulator, side: bool) -> bool {
         let Accumulator { word, mask } = held;
         self.taken.push(Demand { word, mask, test: block.test, datum: block.datum, side });
         let argument = self.known.0[usize::from(word.argument)];
-        let demands: Vec<Demand> = self.taken.iter().filter(|d| d.word == word).copied().collect();
-        let values = Values::of(argument, word.high, &demands);
-        values.guess() || values.find(0, 32, &mut self.budget) && self.budget > 0
+        let values = Values {
+            mask: half(argument.mask, word.high),
+            value: half(argument.value, word.high),
+            word,
+            taken: &self.taken,
+        };
+        let mut budget = self.budget;
+        let possible = values.guess() || values.find(0, 32, &mut budget) && budget > 0;
+        self.budget = budget;
+        possible
     }
 }
 
 /// The values of a word that are still possible.
-struct Values<'d> {
+struct Values<'t> {
     /// Bits that are one way only, and which.
     mask: u32,
     value: u32,
-    demands: &'d [Demand],
+    word: Word,
+    taken: &'t [Demand],
 }
 
 impl Values<'_> {
-    fn of(argument: Argument, high: bool, demands: &[Demand]) -> Values<'_> {
-        Values { mask: half(argument.mask, high), value: half(argument.value, high), demands }
+    fn demands(&self) -> impl Iterator<Item = &Demand> {
+        self.taken.iter().filter(|d| d.word == self.word)
     }
 
     /// Tries the likely values: at, above and below what is compared with.
     fn guess(&self) -> bool {
-        let near =
-            self.demands.iter().flat_map(|d| [d.datum, d.datum.wrapping_add(1), d.datum.wrapping_sub(1)]);
+        let near = self.demands().flat_map(|d| [d.datum, d.datum.wrapping_add(1), d.datum.wrapping_sub(1)]);
         near.chain([0]).any(|v| {
             let value = v & !self.mask | self.value;
-            self.demands.iter().all(|d| holds(d.test, value & d.mask, d.datum) == d.side)
+            self.demands().all(|d| holds(d.test, value & d.mask, d.datum) == d.side)
         })
     }
 
@@ -143,7 +151,7 @@ impl Values<'_> {
         let free = if left == 32 { u32::MAX } else { (1 << left) - 1 };
         // The bits on which a comparison still depends.
         let mut open = 0;
-        for demand in self.demands {
+        for demand in self.demands() {
             match demand.outcome(prefix, free) {
                 Some(side) if side != demand.side => return false,
                 Some(_) => {}
