@@ -26,7 +26,7 @@ pub enum Builtin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Docker {
     /// 20.10.10 and later, when `clone3` came to answer `ENOSYS` (moby#42681). Permits io_uring and every
-    /// socket.
+    /// socket (20.10.22 alone had no AF_VSOCK; 20.10.23 took that back, moby#44712).
     V20_10,
     /// The last of 23.0 and 24.0 (with moby#47345 and moby#47346). No AF_VSOCK (moby#44562).
     V23,
@@ -35,7 +35,7 @@ pub enum Docker {
     V28,
     /// 29.4.2. No AF_ALG (moby#52501), no `socketcall`.
     V29_4_2,
-    /// `socketcall` again, AF_ALG left to the LSM there (moby#52547).
+    /// `socketcall` again; AF_ALG through it is left to the LSM (moby#52547).
     V29_4_3,
 }
 
