@@ -93,8 +93,9 @@ fn the_podman_table_is_the_published_profile() {
     }
 }
 
-/// Set `SECCOMP_PROFILES` to a folder of `docker-20.10.json`, `docker-25.json`, `docker-28.json`, `podman-4.3.json`,
-/// `podman-5.4.json` and `podman-5.8.json` to compare the older tables with the profiles of those releases.
+/// Set `SECCOMP_PROFILES` to a folder of `docker-20.10.json`, `docker-25.json`, `docker-28.json`,
+/// `podman-4.3.json`, `podman-5.4.json` and `podman-5.8.json` to compare the older tables with the profiles
+/// of those releases.
 #[test]
 fn the_older_tables_are_the_published_profiles() {
     let Some(folder) = std::env::var_os("SECCOMP_PROFILES").map(PathBuf::from) else {

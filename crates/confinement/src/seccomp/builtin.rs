@@ -1,10 +1,10 @@
 //! The profiles that engines bring with them, by version.
 //!
-//! Each engine is a table of groups: the calls of one rule, the versions that have it, and the conditions it stands
-//! under. Read from moby/profiles `seccomp/default_linux.go` (and moby `profiles/seccomp` before 28), containerd
-//! `contrib/seccomp/seccomp_default.go`, containers/common and container-libs `pkg/seccomp/seccomp.json`, and
-//! CRI-O `internal/config/seccomp/seccomp.go`, at the releases that the variants name. A version in between is
-//! taken for the last variant before it.
+//! Each engine is a table of groups: the calls of one rule, the versions that have it, and the conditions it
+//! stands under. Read from moby/profiles `seccomp/default_linux.go` (and moby `profiles/seccomp` before 28),
+//! containerd `contrib/seccomp/seccomp_default.go`, containers/common and container-libs
+//! `pkg/seccomp/seccomp.json`, and CRI-O `internal/config/seccomp/seccomp.go`, at the releases that the
+//! variants name. A version in between is taken for the last variant before it.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -25,7 +25,8 @@ pub enum Builtin {
 /// Docker's profile, by the release from which it is so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Docker {
-    /// 20.10.10 and later, when `clone3` came to answer `ENOSYS` (moby#42681). Permits io_uring and every socket.
+    /// 20.10.10 and later, when `clone3` came to answer `ENOSYS` (moby#42681). Permits io_uring and every
+    /// socket (20.10.22 alone had no AF_VSOCK; 20.10.23 took that back, moby#44712).
     V20_10,
     /// The last of 23.0 and 24.0 (with moby#47345 and moby#47346). No AF_VSOCK (moby#44562).
     V23,
@@ -34,7 +35,7 @@ pub enum Docker {
     V28,
     /// 29.4.2. No AF_ALG (moby#52501), no `socketcall`.
     V29_4_2,
-    /// `socketcall` again, AF_ALG left to the LSM there (moby#52547).
+    /// `socketcall` again; AF_ALG through it is left to the LSM (moby#52547).
     V29_4_3,
 }
 
@@ -262,8 +263,8 @@ const NETLINK_AUDIT: u64 = 9;
 const AF_ALG: u64 = 38;
 const AF_VSOCK: u64 = 40;
 
-/// `CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET`, but
-/// not `CLONE_NEWTIME` (`linux/sched.h`).
+/// `CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |
+/// CLONE_NEWNET`, but not `CLONE_NEWTIME` (`linux/sched.h`).
 const NEW_NAMESPACES: u64 = 0x7E02_0000;
 
 /// What every engine has, whatever its version.
@@ -319,8 +320,9 @@ const DOCKER_LIKE: &[Group] = &[
     allow("syslog").with(Capability::SYSLOG),
 ];
 
-/// Before every other rule, and not EPERM: libseccomp adds `socketcall` beside each rule for `socket`, the first rule
-/// without conditions wins, and a rule that equals the default is not added at all (containerd#13330).
+/// Before every other rule, and not EPERM: libseccomp adds `socketcall` beside each rule for `socket`, the
+/// first rule without conditions wins, and a rule that equals the default is not added at all
+/// (containerd#13330).
 const DOCKER_SOCKETCALL: &[Group] =
     &[group(ENOSYS, "socketcall").since(Docker::V29_4_2 as u8).until(Docker::V29_4_3 as u8)];
 
@@ -338,8 +340,8 @@ const DOCKER_ONLY: &[Group] = {
         allow("io_uring_enter io_uring_register io_uring_setup").until(V25),
         allow("name_to_handle_at").until(V23).with(Capability::SYS_ADMIN),
         allow(
-            "cachestat fchmodat2 futex_requeue futex_wait futex_wake map_shadow_stack name_to_handle_at pkey_alloc \
-             pkey_free pkey_mprotect",
+            "cachestat fchmodat2 futex_requeue futex_wait futex_wake map_shadow_stack name_to_handle_at \
+             pkey_alloc pkey_free pkey_mprotect",
         )
         .since(V23),
         allow("process_vm_readv process_vm_writev").since(V23).since_kernel((4, 8)),
@@ -397,9 +399,9 @@ const PODMAN_LIKE: &[Group] = {
     &[
         group(
             EPERM,
-            "bdflush io_pgetevents kexec_file_load kexec_load migrate_pages move_pages nfsservctl nice oldfstat \
-             oldlstat oldolduname oldstat olduname pciconfig_iobase pciconfig_read pciconfig_write sgetmask ssetmask \
-             swapoff swapon sysfs uselib userfaultfd ustat vm86 vm86old vmsplice",
+            "bdflush io_pgetevents kexec_file_load kexec_load migrate_pages move_pages nfsservctl nice \
+             oldfstat oldlstat oldolduname oldstat olduname pciconfig_iobase pciconfig_read pciconfig_write \
+             sgetmask ssetmask swapoff swapon sysfs uselib userfaultfd ustat vm86 vm86old vmsplice",
         ),
         group(EPERM, "swapcontext").until(V5_4),
         group(EPERM, "cachestat io_pgetevents_time64 map_shadow_stack syscall").since(V5_4),
@@ -407,9 +409,10 @@ const PODMAN_LIKE: &[Group] = {
         allow("futex_requeue futex_wait futex_waitv futex_wake").since(V6_0),
         allow("readdir sigaction sigpending sigsuspend syscall timerfd").until(V5_4),
         allow(
-            "clone clone3 fsconfig fsmount fsopen fspick get_mempolicy keyctl mbind mount mount_setattr move_mount \
-             name_to_handle_at open_tree pidfd_getfd pivot_root pkey_alloc pkey_free pkey_mprotect process_vm_readv \
-             process_vm_writev ptrace reboot set_mempolicy setns signal syslog umount umount2",
+            "clone clone3 fsconfig fsmount fsopen fspick get_mempolicy keyctl mbind mount mount_setattr \
+             move_mount name_to_handle_at open_tree pidfd_getfd pivot_root pkey_alloc pkey_free \
+             pkey_mprotect process_vm_readv process_vm_writev ptrace reboot set_mempolicy setns signal \
+             syslog umount umount2",
         ),
         allow("fchmodat2").since(V5_4),
         allow("fanotify_init").until(V5_8).with(SYS_ADMIN),

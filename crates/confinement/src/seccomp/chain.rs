@@ -1,19 +1,18 @@
 //! The rules of one system call on one architecture, put together as libseccomp puts them together.
 //!
-//! A filter is not the list of its rules: libseccomp splits every comparison into comparisons of 32-bit words,
-//! sorts those into a tree, merges what is equal, drops what an earlier rule already covers, and refuses some
-//! contradictions. Which of two overlapping rules wins follows from that order, not from the profile's. This
-//! module follows `db_rule_add` and its helpers in libseccomp's `src/db.c` and the fall-through of
-//! `_gen_bpf_chain` in `src/gen_bpf.c` (2.5.4; 2.6.0 decides the same). It takes [`Comparison`]s from `resolve`
-//! and gives a [`Chain`] that `satisfy` searches.
+//! A filter is not the list of its rules: libseccomp splits every comparison into comparisons of 32-bit
+//! words, sorts those into a tree, merges what is equal, drops what an earlier rule already covers, and
+//! refuses some contradictions. Which of two overlapping rules wins follows from that order, not from the
+//! profile's. This module follows `db_rule_add` and its helpers in libseccomp's `src/db.c` (2.5.4, the same
+//! in 2.6.0). It takes [`Comparison`]s from `resolve` and gives a [`Chain`] that `program` compiles.
 
 use super::{Action, Comparison, Operator};
 
 pub(super) type NodeId = usize;
 pub(super) type LevelId = usize;
 
-/// A 32-bit half of an argument. The order is libseccomp's: later arguments are greater, and of one argument the
-/// high half is.
+/// A 32-bit half of an argument. The order is libseccomp's: later arguments are greater, and of one argument
+/// the high half is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Word {
     pub argument: u8,
@@ -57,8 +56,8 @@ pub(super) struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Contradiction;
 
-/// The tree of one system call. Levels are shared where libseccomp shares them: a "greater" has two ways to be
-/// true, and both lead to the same next argument.
+/// The tree of one system call. Levels are shared where libseccomp shares them: a "greater" has two ways to
+/// be true, and both lead to the same next argument.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
     nodes: Vec<Node>,
@@ -103,7 +102,18 @@ impl Chain {
             return Ok(());
         };
         match self.state {
-            State::Tree(root) => self.merge(root, new),
+            State::Tree(root) => {
+                let (pruned, found) = self.prune(root, new, Found::default(), action);
+                if self.levels[root].is_empty() {
+                    self.levels[root].push(new);
+                    return Ok(());
+                }
+                // A rule that asks for less is there already.
+                if !pruned && found.matching && found.old_ended && found.new_ahead {
+                    return Ok(());
+                }
+                self.merge(root, new, None)
+            }
             State::Empty | State::Always(_) => {
                 let root = self.level_of(new);
                 self.state = State::Tree(root);
@@ -115,7 +125,9 @@ impl Chain {
     /// Makes the nodes of one rule; `None` when nothing has to be compared.
     fn grow(&mut self, comparisons: &[Comparison], action: Action, wide: bool) -> Option<NodeId> {
         let mut ordered: Vec<Comparison> = comparisons.to_vec();
-        ordered.sort_by_key(|c| c.index);
+        ordered.sort_unstable_by_key(|c| c.index);
+        self.nodes.reserve(16);
+        self.levels.reserve(16);
         let mut first = None;
         // The edges, of nodes made so far, that mean "the comparison holds".
         let mut open: Vec<(NodeId, bool)> = Vec::new();
@@ -210,9 +222,123 @@ impl Chain {
         self.levels.len() - 1
     }
 
+    /// Looks for what the new rule makes superfluous, and removes it; what was found also says whether the
+    /// new rule is superfluous itself (`_db_tree_prune`). Compares shapes more than outcomes: a new rule can
+    /// be dropped as covered by one that acts on the other side of the same comparison.
+    fn prune(&mut self, level: LevelId, new: NodeId, before: Found, action: Action) -> (bool, Found) {
+        let mut now = before;
+        let mut pruned = false;
+        if before.matched_once && !before.matching {
+            return (pruned, before.returned(now));
+        }
+        for there in self.levels[level].clone() {
+            // It may have gone with what was removed below another node.
+            if !self.levels[level].contains(&there) {
+                continue;
+            }
+            let (x, n) = (self.nodes[there], self.nodes[new]);
+            if same(&x, &n) {
+                (now.matching, now.matched_once) = (true, true);
+                now.new_ended |= is_leaf(&n);
+                now.old_ended |= is_leaf(&x);
+                let more = |x: Edge, n: Edge| x != Edge::Next && n == Edge::Next;
+                if more(x.on_true, n.on_true) || more(x.on_false, n.on_false) {
+                    return (pruned, before.returned(now));
+                }
+                let ended = now.new_ended && now.old_ended;
+                if ended && (!same_action(x.on_true, n.on_true) || !same_action(x.on_false, n.on_false)) {
+                    return (pruned, before.returned(now));
+                }
+                for side in [true, false] {
+                    let (Edge::Down(old), Edge::Down(below)) = (self.edge(there, side), self.edge(new, side))
+                    else {
+                        continue;
+                    };
+                    let entered = Found { matching: true, matched_once: true, ..before };
+                    let (removed, found) = self.prune(old, self.levels[below][0], entered, action);
+                    pruned |= removed;
+                    if found.matching {
+                        now = now.and_also(found);
+                    }
+                }
+                if !self.levels[level].contains(&there) {
+                    continue;
+                }
+                if self.acts_only(level, action) && now.matching {
+                    if now.new_ended && now.old_ahead {
+                        if let State::Tree(root) = self.state {
+                            pruned |= self.remove(root, there);
+                            if self.levels[root].is_empty() {
+                                return (pruned, before.returned(now));
+                            }
+                        }
+                    } else if now.old_ended && now.new_ahead {
+                        return (pruned, before.returned(now));
+                    }
+                }
+                continue;
+            }
+            let old_first = sorts_before(&x, &n);
+            if if old_first { before.new_ahead } else { before.old_ahead } {
+                return (pruned, before.returned(now));
+            }
+            // One of the two asks about a word that the other does not ask about here: go on behind it.
+            for side in [true, false] {
+                let Edge::Down(below) = self.edge(if old_first { there } else { new }, side) else {
+                    continue;
+                };
+                let entered = Found { matching: false, ..before };
+                let (removed, found) = if old_first {
+                    self.prune(below, new, Found { old_ahead: true, ..entered }, action)
+                } else {
+                    self.prune(level, self.levels[below][0], Found { new_ahead: true, ..entered }, action)
+                };
+                pruned |= removed;
+                if found.matching {
+                    now = now.and_also(found);
+                    return (pruned, before.returned(now));
+                }
+                if !self.levels[level].contains(&there) {
+                    break;
+                }
+            }
+        }
+        now.matching = false;
+        (pruned, before.returned(now))
+    }
+
+    /// Removes a node, with every node that has neither an action nor a level below it any more.
+    fn remove(&mut self, level: LevelId, node: NodeId) -> bool {
+        for (place, there) in self.levels[level].clone().into_iter().enumerate() {
+            let mut removed = false;
+            if there != node {
+                for side in [true, false] {
+                    if let Edge::Down(below) = self.edge(there, side)
+                        && !removed
+                        && self.remove(below, node)
+                    {
+                        removed = true;
+                        if self.levels[below].is_empty() {
+                            self.connect(&[(there, side)], Edge::Next);
+                        }
+                    }
+                }
+            }
+            let idle = self.edge(there, true) == Edge::Next && self.edge(there, false) == Edge::Next;
+            if there == node || idle {
+                self.levels[level].remove(place);
+                return true;
+            }
+            if removed {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Puts a rule's node into an existing level: into its equal where there is one, else in order, greatest
     /// first (`_db_tree_add`).
-    fn merge(&mut self, level: LevelId, new: NodeId) -> Result<(), Contradiction> {
+    fn merge(&mut self, level: LevelId, new: NodeId, from: Option<LevelId>) -> Result<(), Contradiction> {
         for place in 0..self.levels[level].len() {
             let there = self.levels[level][place];
             if there == new {
@@ -222,12 +348,25 @@ impl Chain {
                 return self.merge_node(there, new);
             }
             if sorts_before(&self.nodes[there], &self.nodes[new]) {
-                self.levels[level].insert(place, new);
+                self.settle(level, place, new, from);
                 return Ok(());
             }
         }
-        self.levels[level].push(new);
+        self.settle(level, self.levels[level].len(), new, from);
         Ok(())
+    }
+
+    /// A node is in one level only: what led to its old one leads to the new one, with all that is there.
+    fn settle(&mut self, level: LevelId, place: usize, new: NodeId, from: Option<LevelId>) {
+        self.levels[level].insert(place, new);
+        let Some(old) = from else { return };
+        for node in &mut self.nodes {
+            for edge in [&mut node.on_true, &mut node.on_false] {
+                if *edge == Edge::Down(old) {
+                    *edge = Edge::Down(level);
+                }
+            }
+        }
     }
 
     fn merge_node(&mut self, there: NodeId, new: NodeId) -> Result<(), Contradiction> {
@@ -239,7 +378,7 @@ impl Chain {
             match self.edge(there, side) {
                 Edge::Down(level) => {
                     for node in self.levels[below].clone() {
-                        self.merge(level, node)?;
+                        self.merge(level, node, Some(below))?;
                     }
                 }
                 Edge::Next => self.connect(&[(there, side)], Edge::Down(below)),
@@ -287,6 +426,44 @@ impl Chain {
                 Edge::Down(below) => self.acts_only(below, action),
             })
         })
+    }
+}
+
+/// What a search for superfluous rules has found (`struct db_iter_state`).
+#[derive(Clone, Copy, Default)]
+struct Found {
+    /// The old and the new rule have asked the same so far.
+    matching: bool,
+    matched_once: bool,
+    old_ended: bool,
+    new_ended: bool,
+    /// The old rule asks something before the new one begins; or the new before the old.
+    old_ahead: bool,
+    new_ahead: bool,
+}
+
+impl Found {
+    fn and_also(self, other: Found) -> Found {
+        Found {
+            matching: self.matching | other.matching,
+            matched_once: self.matched_once | other.matched_once,
+            old_ended: self.old_ended | other.old_ended,
+            new_ended: self.new_ended | other.new_ended,
+            old_ahead: self.old_ahead | other.old_ahead,
+            new_ahead: self.new_ahead | other.new_ahead,
+        }
+    }
+    /// What a level reports to the one above: nothing, unless it matches.
+    fn returned(self, now: Found) -> Found {
+        if now.matching { self.and_also(now) } else { Found { matching: false, ..self } }
+    }
+}
+
+fn same_action(a: Edge, b: Edge) -> bool {
+    match (a, b) {
+        (Edge::Act(a), Edge::Act(b)) => a == b,
+        (Edge::Act(_), _) | (_, Edge::Act(_)) => false,
+        _ => true,
     }
 }
 

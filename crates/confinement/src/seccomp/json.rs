@@ -1,7 +1,7 @@
-//! Reads the JSON of a profile: Docker's format (moby/profiles `seccomp.go`), which Podman and CRI-O share, and the
-//! `linux.seccomp` object of the OCI runtime specification, which is its subset. Keys are matched as Go's decoder
-//! matches them (in any case, the last of several wins, `null` is as good as nothing, unknown keys are ignored), so
-//! that what an engine reads is what is judged.
+//! Reads the JSON of a profile: Docker's format (moby/profiles `seccomp.go`), which Podman and CRI-O share,
+//! and the `linux.seccomp` object of the OCI runtime specification, which is its subset. Keys are matched as
+//! Go's decoder matches them (in any case, the last of several wins, `null` is as good as nothing, unknown
+//! keys are ignored), so that what an engine reads is what is judged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,8 +24,8 @@ pub enum ProfileError {
     #[error("line {line}, column {column}: {what}")]
     Unreadable { line: usize, column: usize, what: String },
     #[error(
-        "the seccomp profile compares {count} arguments; the kernel takes programs of at most {MOST_COMPARISONS} \
-         instructions"
+        "the seccomp profile compares {count} arguments; the kernel takes programs of at most \
+         {MOST_COMPARISONS} instructions"
     )]
     TooManyComparisons { count: usize },
 }
@@ -224,28 +224,41 @@ impl ActionText {
             ActionText::Empty => None,
             ActionText::Plain(action) => Some(action),
             // container-libs lets the name win over the number.
-            ActionText::Errno => Some(Action::Errno(name.map(|e| e.0).or(number).unwrap_or(1))),
+            ActionText::Errno => Some(Action::Errno(name.and_then(|e| e.0).or(number).unwrap_or(1))),
         }
     }
 }
 
-/// Podman's `errno`, by name. Only the names that its profiles use are known; the others would need the table of
-/// the architecture, and which errno a refusal has does not change what is refused.
-struct Errno(u16);
+/// Podman's `errno`: a name, or a number as text.
+struct Errno(Option<u16>);
 
 impl<'de> Deserialize<'de> for Errno {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Errno, D::Error> {
-        parsed(deserializer, |text| match text {
-            "EPERM" => Ok(Errno(1)),
-            "ENOENT" => Ok(Errno(2)),
-            "EACCES" => Ok(Errno(13)),
-            "EINVAL" => Ok(Errno(22)),
-            "ENOSYS" => Ok(Errno(38)),
-            "EAFNOSUPPORT" => Ok(Errno(97)),
-            _ => Err(format!("`{text}` is not an errno that is known here; write its number in `errnoRet`")),
+        parsed(deserializer, |text| {
+            let named =
+                || ERRNO_NAMES.split_ascii_whitespace().zip(1..).find(|(n, _)| *n == text).map(|(_, e)| e);
+            match text.parse().ok().or_else(named) {
+                Some(number) => Ok(Errno(Some(number))),
+                None if text.is_empty() => Ok(Errno(None)),
+                None => Err(format!("`{text}` is not an errno")),
+            }
         })
     }
 }
+
+/// From 1 on, as most architectures number them (`asm-generic/errno.h`); `-` is a gap.
+const ERRNO_NAMES: &str = "\
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY \
+    EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK \
+    EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP - ENOMSG EIDRM ECHRNG EL2NSYNC \
+    EL3HLT EL3RST ELNRNG EUNATCH ENOCSI EL2HLT EBADE EBADR EXFULL ENOANO EBADRQC EBADSLT - EBFONT ENOSTR \
+    ENODATA ETIME ENOSR ENONET ENOPKG EREMOTE ENOLINK EADV ESRMNT ECOMM EPROTO EMULTIHOP EDOTDOT EBADMSG \
+    EOVERFLOW ENOTUNIQ EBADFD EREMCHG ELIBACC ELIBBAD ELIBSCN ELIBMAX ELIBEXEC EILSEQ ERESTART ESTRPIPE \
+    EUSERS ENOTSOCK EDESTADDRREQ EMSGSIZE EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP \
+    EPFNOSUPPORT EAFNOSUPPORT EADDRINUSE EADDRNOTAVAIL ENETDOWN ENETUNREACH ENETRESET ECONNABORTED \
+    ECONNRESET ENOBUFS EISCONN ENOTCONN ESHUTDOWN ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN \
+    EHOSTUNREACH EALREADY EINPROGRESS ESTALE EUCLEAN ENOTNAM ENAVAIL EISNAM EREMOTEIO EDQUOT ENOMEDIUM \
+    EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL -";
 
 struct ArchitectureText(Architecture);
 
@@ -321,26 +334,13 @@ impl<'de> Deserialize<'de> for Comparison {
         Ok(Comparison {
             index: index
                 .ok_or_else(|| Error::custom("`index` is beyond 5; a system call has six arguments"))?,
-            operator: operator(&op).ok_or_else(|| {
+            operator: Operator::from_oci(&op).ok_or_else(|| {
                 Error::custom(format!("`{op}` is not a comparison; write SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ, …"))
             })?,
             value: text.value.unwrap_or(0),
             value_two: text.value_two.unwrap_or(0),
         })
     }
-}
-
-fn operator(name: &str) -> Option<Operator> {
-    Some(match name {
-        "SCMP_CMP_NE" => Operator::NotEqual,
-        "SCMP_CMP_LT" => Operator::Less,
-        "SCMP_CMP_LE" => Operator::LessOrEqual,
-        "SCMP_CMP_EQ" => Operator::Equal,
-        "SCMP_CMP_GE" => Operator::GreaterOrEqual,
-        "SCMP_CMP_GT" => Operator::Greater,
-        "SCMP_CMP_MASKED_EQ" => Operator::MaskedEqual,
-        _ => return None,
-    })
 }
 
 impl<'de> Deserialize<'de> for Scope {
@@ -360,7 +360,7 @@ impl<'de> Deserialize<'de> for Scope {
             scope.architectures =
                 Some(arches.iter().filter_map(|a| Architecture::from_engine_name(a)).collect());
         }
-        if let Some(version) = text.min_kernel {
+        if let Some(version) = text.min_kernel.filter(|v| !v.is_empty()) {
             scope.min_kernel = Some(kernel_version(&version).ok_or_else(|| {
                 Error::custom(format!(
                     "`{version}` is not a kernel version; write the first two numbers, such as 4.8"

@@ -1,19 +1,20 @@
 //! Seccomp by content: which system calls, with which arguments, a profile really lets through.
 //!
-//! Profiles come from three places: a file an operator names ([`Profile::from_json`]: the format Docker, Podman
-//! and CRI-O share, and the `linux.seccomp` object of an OCI `config.json`), an engine's built-in profile
-//! ([`Builtin`]), and code ([`Profile::new`]). [`Profile::resolve`] does what an engine does before the container
-//! starts (drop the rules whose capability, architecture or kernel condition does not hold) and the [`Resolved`]
-//! filter answers questions as the kernel would, by modelling how libseccomp turns rules into a program
-//! (`chain`). It goes to the conditions of `techniques`.
+//! Profiles come from three places: a file an operator names ([`Profile::from_json`]: the format Docker,
+//! Podman and CRI-O share, and the `linux.seccomp` object of an OCI `config.json`), an engine's built-in
+//! profile ([`Builtin`]), and code ([`Profile::new`]). [`Profile::resolve`] does what an engine does before
+//! the container starts (drop the rules whose capability, architecture or kernel condition does not hold) and
+//! the [`Resolved`] filter answers questions as the kernel would, by modelling how libseccomp turns rules
+//! into a program (`chain`, `program`). It goes to the conditions of `techniques`.
 //!
-//! What is not modelled: a system call the runtime's libseccomp is too old to know (its rules are skipped, so the
-//! default action applies), and runc's answer of `ENOSYS` instead of the default errno for calls newer than the
-//! newest one the profile names. Neither turns a refusal into a permission.
+//! What is not modelled: a system call the runtime's libseccomp is too old to know (its rules are skipped, so
+//! the default action applies), and runc's answer of `ENOSYS` instead of the default errno for calls newer
+//! than the newest one the profile names. Neither turns a refusal into a permission.
 
 mod builtin;
 mod chain;
 mod json;
+mod program;
 mod resolve;
 mod satisfy;
 
@@ -27,7 +28,8 @@ pub use builtin::{Builtin, Containerd, Docker, Podman};
 pub use json::ProfileError;
 pub use resolve::Resolved;
 
-/// An architecture as libseccomp names it (`SCMP_ARCH_*`): an instruction set together with a system call ABI.
+/// An architecture as libseccomp names it (`SCMP_ARCH_*`): an instruction set together with a system call
+/// ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Architecture {
     X86,
@@ -124,8 +126,8 @@ impl Architecture {
             | Sheb => false,
         }
     }
-    /// Whether the kernel has `socketcall(2)` and `ipc(2)` here, which carry the real call behind a pointer that
-    /// a filter cannot follow (libseccomp: the architectures whose `rule_add` is `abi_rule_add`).
+    /// Whether the kernel has `socketcall(2)` and `ipc(2)` here, which carry the real call behind a pointer
+    /// that a filter cannot follow (libseccomp: the architectures whose `rule_add` is `abi_rule_add`).
     pub fn multiplexes(self) -> bool {
         use Architecture::*;
         matches!(self, X86 | Mips | Mipsel | Ppc | Ppc64 | Ppc64le | S390 | S390x | M68k | Sh | Sheb)
@@ -171,6 +173,26 @@ pub enum Operator {
     Greater,
     /// `argument & value == value_two`
     MaskedEqual,
+}
+
+const OPERATORS: &[(Operator, &str)] = &[
+    (Operator::NotEqual, "SCMP_CMP_NE"),
+    (Operator::Less, "SCMP_CMP_LT"),
+    (Operator::LessOrEqual, "SCMP_CMP_LE"),
+    (Operator::Equal, "SCMP_CMP_EQ"),
+    (Operator::GreaterOrEqual, "SCMP_CMP_GE"),
+    (Operator::Greater, "SCMP_CMP_GT"),
+    (Operator::MaskedEqual, "SCMP_CMP_MASKED_EQ"),
+];
+
+impl Operator {
+    pub fn from_oci(name: &str) -> Option<Operator> {
+        OPERATORS.iter().find(|(_, n)| *n == name).map(|(o, _)| *o)
+    }
+    /// The name that profiles use.
+    pub fn oci_name(self) -> &'static str {
+        OPERATORS.iter().find(|(o, _)| *o == self).map_or("", |(_, n)| n)
+    }
 }
 
 /// One condition on one argument. All values are unsigned.
@@ -278,8 +300,8 @@ impl Profile {
         let mut last = None;
         self.index.iter().map(|m| &*m.name).filter(move |name| last.replace(*name) != Some(*name))
     }
-    /// The filter that the engine would load for a container with this bounding set, on this native architecture
-    /// and kernel. An unknown kernel makes only those answers unknown that depend on it.
+    /// The filter that the engine would load for a container with this bounding set, on this native
+    /// architecture and kernel. An unknown kernel makes only those answers unknown that depend on it.
     pub fn resolve(
         &self,
         bounding: CapabilitySet,
@@ -296,7 +318,8 @@ impl Profile {
     }
 }
 
-/// What is known of one argument: of the bits in `mask`, that they are those of `value`. The default knows nothing.
+/// What is known of one argument: of the bits in `mask`, that they are those of `value`. The default knows
+/// nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Argument {
     mask: u64,

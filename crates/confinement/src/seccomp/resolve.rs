@@ -1,6 +1,8 @@
-//! What an engine makes of a profile for one container on one host, and the questions that can be asked of it.
+//! What an engine makes of a profile for one container on one host, and the questions that can be asked of
+//! it.
 
 use super::chain::{Chain, Contradiction};
+use super::program::Program;
 use super::{Action, Architecture, Arguments, Comparison, Coverage, Mention, Profile, Rule, Scope, satisfy};
 use crate::capability::CapabilitySet;
 use crate::fact::Truth;
@@ -11,8 +13,8 @@ pub struct Resolved<'p> {
     profile: &'p Profile,
     native: Architecture,
     architectures: Vec<Architecture>,
-    /// Which rules are taken. More than one where an unknown kernel decides: one choice for each range of kernel
-    /// versions that the profile tells apart.
+    /// Which rules are taken. More than one where an unknown kernel decides: one choice for each range of
+    /// kernel versions that the profile tells apart.
     choices: Vec<Vec<bool>>,
 }
 
@@ -37,16 +39,23 @@ impl<'p> Resolved<'p> {
         &self.architectures
     }
 
-    /// Whether there are arguments, among those that `arguments` allows, with which a native call of this name is
-    /// permitted. Unknown where a supervisor, a tracer or an unknown kernel decides, and where the rules of the
-    /// call contradict each other so that no runtime would load them.
+    /// The rules that are taken, in the order of the profile; with an unknown kernel, those that any kernel
+    /// takes.
+    pub fn rules(&self) -> impl Iterator<Item = &'p Rule> {
+        let taken = |i: usize| self.choices.iter().any(|c| c.get(i).copied().unwrap_or(false));
+        self.profile.rules.iter().enumerate().filter(move |(i, _)| taken(*i)).map(|(_, r)| r)
+    }
+
+    /// Whether there are arguments, among those that `arguments` allows, with which a native call of this
+    /// name is permitted. Unknown where a supervisor, a tracer or an unknown kernel decides, and where the
+    /// rules of the call contradict each other so that no runtime would load them.
     pub fn permits(&self, syscall: &str, arguments: &Arguments) -> Truth {
         self.permits_on(self.native, syscall, arguments)
     }
 
-    /// The same for a call made through another architecture's ABI, such as a 32-bit program on a 64-bit kernel.
-    /// There, `socketcall` and `ipc` carry a call whose arguments no rule can see: `permits_on(X86, "socketcall",
-    /// &Arguments::of(&[1]))` is whether any socket can be made.
+    /// The same for a call made through another architecture's ABI, such as a 32-bit program on a 64-bit
+    /// kernel. There, `socketcall` and `ipc` carry a call whose arguments no rule can see: `permits_on(X86,
+    /// "socketcall", &Arguments::of(&[1]))` is whether any socket can be made.
     pub fn permits_on(&self, architecture: Architecture, syscall: &str, arguments: &Arguments) -> Truth {
         if is_multiplexer(syscall) && !architecture.multiplexes() {
             return Truth::False;
@@ -58,14 +67,14 @@ impl<'p> Resolved<'p> {
             return Truth::False;
         }
         let answer = |choice: &Vec<bool>| match self.chain(architecture, syscall, choice) {
-            Ok(chain) => satisfy::some_permitted(&chain, self.profile.default, arguments),
+            Ok(chain) => satisfy::some_permitted(&Program::new(&chain, self.profile.default), arguments),
             Err(Contradiction) => Truth::Unknown,
         };
         agreed(self.choices.iter().map(answer)).unwrap_or(Truth::Unknown)
     }
 
-    /// What the kernel does with exactly this native call; `None` where an unknown kernel version decides or the
-    /// rules contradict each other.
+    /// What the kernel does with exactly this native call; `None` where an unknown kernel version decides or
+    /// the rules contradict each other.
     pub fn action(&self, syscall: &str, arguments: &[u64; 6]) -> Option<Action> {
         self.action_on(self.native, syscall, arguments)
     }
@@ -85,7 +94,7 @@ impl<'p> Resolved<'p> {
         }
         agreed(self.choices.iter().map(|choice| {
             let chain = self.chain(architecture, syscall, choice).ok()?;
-            Some(satisfy::exact(&chain, self.profile.default, arguments))
+            Some(satisfy::exact(&Program::new(&chain, self.profile.default), arguments))
         }))
         .flatten()
     }
@@ -112,8 +121,8 @@ impl<'p> Resolved<'p> {
         Ok(chain)
     }
 
-    /// Where the profile names this call. For a multiplexer that is also every name it carries: libseccomp adds
-    /// a rule for `socketcall` beside every rule for `socket` (`abi_rule_add` in `src/syscalls.c`).
+    /// Where the profile names this call. For a multiplexer that is also every name it carries: libseccomp
+    /// adds a rule for `socketcall` beside every rule for `socket` (`abi_rule_add` in `src/syscalls.c`).
     fn mentions(&self, architecture: Architecture, name: &str) -> Vec<(&'p Mention, Option<u64>)> {
         let direct = self.profile.mentions(name).iter().map(|m| (m, None));
         if !is_multiplexer(name) || !architecture.multiplexes() {
@@ -170,8 +179,8 @@ fn covered(coverage: &Coverage, native: Architecture) -> Vec<Architecture> {
     all
 }
 
-/// libseccomp takes one condition for each argument, so runtimes add a rule with two conditions on one argument
-/// as a rule for each of its conditions: any of them is enough.
+/// libseccomp takes one condition for each argument, so runtimes add a rule with two conditions on one
+/// argument as a rule for each of its conditions: any of them is enough.
 fn as_added(comparisons: &[Comparison]) -> Vec<&[Comparison]> {
     let repeats =
         comparisons.iter().enumerate().any(|(i, c)| comparisons[..i].iter().any(|d| d.index == c.index));
