@@ -3,7 +3,7 @@
 //!
 //! Where engines differ, the difference is here and nowhere else.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::capability::{Capability, CapabilitySet};
 use crate::engine::{Engine, EngineKind, SeccompDefault};
@@ -166,6 +166,7 @@ pub fn confine(request: &Request, engine: &Arc<Engine>, host: &Arc<Host>) -> Con
     let (masked_paths, readonly_paths) = paths(request, engine, &privileged);
     let cgroup = cgroup(request, engine, host, &privileged, &user_namespace);
     let mut mounts = engine_mounts(&privileged, &cgroup, engine);
+    mounts.reserve_exact(request.mounts.len());
     mounts.extend(request.mounts.iter().map(|m| {
         let mut mount = m.clone();
         if !mount.recursive_read_only.is_known() {
@@ -512,12 +513,12 @@ fn user_namespace(request: &Request, engine: &Engine) -> UserNamespace {
 type Paths = Fact<Arc<[Arc<str>]>>;
 
 fn paths(request: &Request, engine: &Engine, privileged: &Fact<bool>) -> (Paths, Paths) {
-    let default = |list: Vec<Arc<str>>| Fact::known(Arc::from(list), engine.origin());
+    let [masked, readonly] = engine.default_paths();
+    let default = |list: Arc<[Arc<str>]>| Fact::known(list, engine.origin());
     if privileged.value == Some(true) {
         let none = || Fact::known(Arc::from([]), privileged.origin.clone());
         return (none(), none());
     }
-    let (masked, readonly) = (engine.masked_paths(), engine.readonly_paths());
     match &request.system_paths {
         None => (default(masked), default(readonly)),
         Some(asked) => match asked.get() {
@@ -533,13 +534,14 @@ fn paths(request: &Request, engine: &Engine, privileged: &Fact<bool>) -> (Paths,
                         None => path == pattern,
                     })
                 };
-                let rest = |all: Vec<Arc<str>>| {
-                    Fact::known(all.into_iter().filter(keep).collect::<Arc<[_]>>(), asked.origin.clone())
+                let rest = |all: &[Arc<str>]| {
+                    let kept = all.iter().filter(|path| keep(path)).cloned().collect::<Arc<[_]>>();
+                    Fact::known(kept, asked.origin.clone())
                 };
-                (rest(masked), rest(readonly))
+                (rest(&masked), rest(&readonly))
             }
             Some(SystemPaths::Mask(list)) => {
-                let all = masked.into_iter().chain(list.iter().cloned()).collect::<Arc<[_]>>();
+                let all = masked.iter().chain(list.iter()).cloned().collect::<Arc<[_]>>();
                 (Fact::known(all, asked.origin.clone()), default(readonly))
             }
         },
@@ -570,10 +572,16 @@ fn cgroup(
 
 /// `/proc` writable, `/sys` and `/sys/fs/cgroup` read-only unless privileged: the same in all four engines.
 fn engine_mounts(privileged: &Fact<bool>, cgroup: &Cgroup, engine: &Engine) -> Vec<Mount> {
+    // Every container has these three; their names are kept once.
+    static NAMES: LazyLock<[[Arc<str>; 2]; 3]> = LazyLock::new(|| {
+        let names = |kind: &str, target: &str| [kind.into(), target.into()];
+        [names("proc", "/proc"), names("sysfs", "/sys"), names("cgroup", "/sys/fs/cgroup")]
+    });
+    let [proc, sysfs, cgroupfs] = &*NAMES;
     let origin = engine.origin();
-    let pseudo = |kind: &str, target: &str, read_only: Fact<bool>| Mount {
-        target: target.into(),
-        source: Fact::known(MountSource::Kernel(kind.into()), origin.clone()),
+    let pseudo = |[kind, target]: &[Arc<str>; 2], read_only: Fact<bool>| Mount {
+        target: target.clone(),
+        source: Fact::known(MountSource::Kernel(kind.clone()), origin.clone()),
         recursive_read_only: Fact::known(false, origin.clone()),
         recursive: false,
         propagation: Fact::known(Propagation::Private, origin.clone()),
@@ -585,9 +593,9 @@ fn engine_mounts(privileged: &Fact<bool>, cgroup: &Cgroup, engine: &Engine) -> V
     };
     let sys_read_only = by_flag(privileged, |o| Fact::known(false, o), || Fact::known(true, origin.clone()));
     vec![
-        pseudo("proc", "/proc", Fact::known(false, origin.clone())),
-        pseudo("sysfs", "/sys", sys_read_only),
-        pseudo("cgroup", "/sys/fs/cgroup", cgroup.writable.map(|w| !w)),
+        pseudo(proc, Fact::known(false, origin.clone())),
+        pseudo(sysfs, sys_read_only),
+        pseudo(cgroupfs, cgroup.writable.map(|w| !w)),
     ]
 }
 
@@ -793,14 +801,19 @@ fn devices(request: &Request, engine: &Engine, privileged: &Fact<bool>) -> Devic
         }));
     }
     asked.extend(request.device_rules.iter().cloned());
-    let mut rules = default_device_rules();
-    rules.extend(asked.iter().filter_map(|r| r.get().cloned()));
+    // Most containers ask for no device, and share one list.
+    static DEFAULT: LazyLock<Arc<[DeviceRule]>> = LazyLock::new(|| default_device_rules().into());
+    let rules = if asked.is_empty() {
+        DEFAULT.clone()
+    } else {
+        DEFAULT.iter().chain(asked.iter().filter_map(|r| r.get())).cloned().collect()
+    };
     Devices {
         nodes: request.devices.iter().map(node).collect(),
         all_host_nodes: by_flag(privileged, |o| Fact::known(true, o), || Fact::known(false, engine.origin())),
         rules: match asked.iter().find(|r| !r.is_known()) {
             Some(unknown) => Fact::unknown(unknown.origin.clone()),
-            None => Fact::known(rules.into(), engine.origin()),
+            None => Fact::known(rules, engine.origin()),
         },
         asked,
     }

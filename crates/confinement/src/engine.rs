@@ -49,6 +49,8 @@ pub struct Engine {
     /// `docker-29`, or what a live engine reports.
     pub label: Arc<str>,
     pub settings: Settings,
+    /// [`Engine::masked_paths`] and [`Engine::readonly_paths`], shared by every container that has them as they are.
+    default_paths: [Arc<[Arc<str>]>; 2],
 }
 
 /// What the daemon's configuration changes for every container.
@@ -237,7 +239,10 @@ impl Engine {
             },
             ..Settings::default()
         };
-        Engine { kind, version, patch, label: label.into(), settings }
+        let mut engine =
+            Engine { kind, version, patch, label: label.into(), settings, default_paths: Default::default() };
+        engine.default_paths = [engine.masked_paths().into(), engine.readonly_paths().into()];
+        engine
     }
 
     pub fn at_least(&self, major: u32, minor: u32) -> bool {
@@ -254,6 +259,11 @@ impl Engine {
             EngineKind::Podman => PODMAN_CAPABILITIES,
             EngineKind::Crio => CRIO_CAPABILITIES,
         }
+    }
+
+    /// The masked and the read-only paths of a container that asks for nothing else.
+    pub fn default_paths(&self) -> [Arc<[Arc<str>]>; 2] {
+        self.default_paths.clone()
     }
 
     pub fn masked_paths(&self) -> Vec<Arc<str>> {

@@ -332,10 +332,13 @@ impl Joined<'_, '_> {
             return Some(annotated);
         }
         if let Some(place) = annotated.origin.place() {
-            self.world.notes.push(Problem::at(
-                place,
-                "from Kubernetes 1.27 on this annotation has no effect; write securityContext.seccompProfile",
-            ));
+            let message =
+                "from Kubernetes 1.27 on this annotation has no effect; write securityContext.seccompProfile";
+            let note = Problem::at(place, message);
+            // The pod's annotation speaks of each of its containers.
+            if self.world.notes.last() != Some(&note) {
+                self.world.notes.push(note);
+            }
         }
         match heard {
             Some(_) => otherwise,

@@ -862,6 +862,50 @@ fn bindings_and_roles_that_multiply_end_in_an_unknown_grant() {
     assert_eq!((may(&grants, "get", "pods"), may(&grants, "get", "secrets")), (Truth::True, Truth::Unknown));
 }
 
+/// What the audit must tell apart stands on these facts.
+#[test]
+fn the_facts_that_verdicts_rest_on_are_read() {
+    use Capability as C;
+    let add = |name: &str| format!("securityContext: {{capabilities: {{add: [{name}]}}}}");
+    let has = |c: &Confinement, cap: C| c.capabilities.effective.is(|set| set.has(cap)).is_true();
+    let own_pid = |c: &Confinement| c.namespaces.pid.value == Some(Namespace::Own);
+
+    let c = confined("hostUsers: false", &add("SYS_ADMIN"));
+    assert!(has(&c, C::SYS_ADMIN) && c.user_namespace.initial.value == Some(false));
+    let c = confined("", &add("SYS_PTRACE"));
+    assert!(has(&c, C::SYS_PTRACE) && own_pid(&c));
+    let c = confined("", &add("CAP_NET_ADMIN"));
+    assert!(has(&c, C::NET_ADMIN) && c.namespaces.net.value == Some(Namespace::Own));
+    let c = confined("", &add("mknod"));
+    assert!(has(&c, C::MKNOD) && c.devices.asked.is_empty());
+    let c = confined("hostPID: true", &add("SYS_PTRACE"));
+    assert!(has(&c, C::SYS_PTRACE) && !own_pid(&c) && c.seccomp.value == Some(Seccomp::Disabled));
+
+    let mounted = |path: &str, container: &str| {
+        let spec = format!("volumes: [{{name: v, hostPath: {{path: {path}}}}}]");
+        let c = confined(&spec, &format!("volumeMounts: [{{name: v, mountPath: /m}}]\n{container}"));
+        let mount = c.mounts.last().unwrap();
+        assert_eq!(mount.read_only.value, Some(false));
+        assert_eq!(mount.host_path().map(HostPath::as_str), Some(path));
+        c
+    };
+    assert!(has(&mounted("/data/app", &add("DAC_READ_SEARCH")), C::DAC_READ_SEARCH));
+    mounted("/var/lib/kubelet", "");
+    mounted("/opt/cni/bin", "");
+    let c = mounted("/proc/sys/kernel", "securityContext: {runAsUser: 0, capabilities: {drop: [ALL]}}");
+    assert_eq!(c.capabilities.bounding.value, Some(CapabilitySet::EMPTY));
+    assert_eq!(c.identity.root.value, Some(true));
+}
+
+#[test]
+fn an_annotation_of_the_pod_is_noted_once_for_all_its_containers() {
+    let text = pod("initContainers: [{name: i, image: i}]", "").replace(
+        "  name: p\n",
+        "  name: p\n  annotations: {seccomp.security.alpha.kubernetes.io/pod: unconfined}\n",
+    );
+    assert_eq!(sound(&text).notes.len(), 1);
+}
+
 fn corpus(folder: &str) -> Option<Vec<PathBuf>> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora");
     let root = std::env::var("STOCKADE_CORPORA").unwrap_or_else(|_| beside.to_owned());
