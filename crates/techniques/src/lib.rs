@@ -10,6 +10,7 @@ pub mod flaw_technique;
 pub mod judge;
 pub mod objects;
 pub mod remedy;
+pub mod rows;
 pub mod severity;
 pub mod solver;
 pub mod technique;
