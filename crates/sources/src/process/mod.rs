@@ -110,7 +110,7 @@ fn subject(
 }
 
 /// A confinement of which nothing is known but the host.
-fn blank(host: &Arc<confinement::Host>) -> Confinement {
+pub fn blank(host: &Arc<confinement::Host>) -> Confinement {
     Confinement {
         privileged: Fact::default(),
         identity: Identity {
