@@ -108,7 +108,8 @@ pub(crate) fn world(given: &str, assume: Option<&str>, facts: &HashMap<String, V
         run::read_line(given, &"case".into(), 1, &context)
     } else {
         // Relative names in a document start from a folder that is nothing special.
-        gather::text(given.as_bytes(), &PathBuf::from("/srv/case/case.yaml"), &context)
+        let name = if given.trim_start().starts_with("FROM ") { "Dockerfile" } else { "case.yaml" };
+        gather::text(given.as_bytes(), &PathBuf::from("/srv/case").join(name), &context)
     };
     assert!(world.problems.is_empty(), "{given}: {:?}", world.problems);
     assert!(!world.subjects.is_empty(), "{given}: nothing to judge");
