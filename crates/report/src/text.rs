@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use crate::Report;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use confinement::{Origin, Place, Subject, World};
@@ -28,12 +29,8 @@ const NAMED_PATHS: usize = 6;
 /// Facts shown below a path.
 const FACTS: usize = 8;
 
-pub fn write(
-    world: &World,
-    judgement: &Judgement,
-    options: &Options<'_>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub fn write(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let Report { world, judgement, .. } = *report;
     let renderer = if options.colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(options.width);
     let page = Page { world, options, renderer };
@@ -62,8 +59,31 @@ pub fn write(
             page.weaknesses(judged, out)?;
         }
     }
+    standards(report, options, out)?;
     page.held(&order, out)?;
     page.summary(judgement, out)
+}
+
+/// For each pod and standard one line, and one for each control that fails.
+fn standards(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) -> io::Result<()> {
+    for (subject, result) in report.standards {
+        let pass = result.result == policy::Verdict::Pass;
+        if pass && !options.all {
+            continue;
+        }
+        let word = if pass { "passes" } else { "fails" };
+        let name = report.world.subjects.get(*subject).map_or("?", |s| s.pod.as_ref().map_or(&*s.name, |p| &*p.name));
+        writeln!(out, "{name} {word} {}@{}", result.standard, result.version)?;
+        for control in result.controls.iter().filter(|c| c.result == policy::Verdict::Fail) {
+            let at = control.location.as_ref().map_or(String::new(), |p| format!("{}:{}:{}: ", p.path, p.line, p.column));
+            writeln!(out, "  {at}{}: {}", control.id, control.message)?;
+        }
+    }
+    if !report.standards.is_empty() {
+        let passed = report.standards.iter().filter(|(_, r)| r.result == policy::Verdict::Pass).count();
+        writeln!(out, "{passed} of {} pass the standards asked for\n", report.standards.len())?;
+    }
+    Ok(())
 }
 
 struct Page<'a> {

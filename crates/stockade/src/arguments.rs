@@ -23,7 +23,9 @@ pub(crate) enum Verb {
     Explain(Explain),
     /// Measure the process this runs in, without any effect, as facts for an audit
     Facts(Facts),
-    /// Write completions for a shell, or the manual pages
+    /// Write completions for a shell to standard output
+    Completions(Completions),
+    /// Write the manual pages or the generated documents
     #[command(hide = true)]
     Generate(Generate),
 }
@@ -123,8 +125,13 @@ pub(crate) struct Facts {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Completions {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Generate {
-    /// `man`, `completions-bash`, `completions-zsh`, `completions-fish` or `docs`
+    /// `man` or `docs`
     pub(crate) what: String,
     /// The folder to write to
     #[arg(default_value = ".")]

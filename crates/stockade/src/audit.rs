@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use confinement::{Engine, EngineKind, Fact, Origin, Problem, World};
+use confinement::{Engine, EngineKind, Fact, Origin, PodDeclaration, Problem, World};
+use policy::{Standard, StandardResult};
 use report::{Report, text};
 use sources::engine_api::{self, Wanted};
 use sources::{Context, compose, gather as files_of, process, run};
-use techniques::judge::{self, Judgement, Options, Verdict};
+use techniques::judge::{self, Options, Verdict};
 use techniques::severity::Severity;
 use techniques::technique::Catalogue;
 
@@ -24,29 +25,41 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
     let context = context(&arguments.context)?;
     let mut input = Input::default();
     let world = gather(&arguments.targets, &arguments.run, &arguments.files, &context, &mut input)?;
+    let standards = standards(arguments, &world)?;
     let judgement = judge::judge(&world, Options { depth: arguments.depth });
+    let report = Report {
+        world: &world,
+        judgement: &judgement,
+        catalogue: Catalogue::get(),
+        standards: &standards,
+        targets: &arguments.targets,
+        version: env!("CARGO_PKG_VERSION"),
+        threshold: arguments.depth,
+        all: arguments.all,
+    };
     match &arguments.output {
         Some(path) => {
             let mut file =
                 BufWriter::new(fs::File::create(path).with_context(|| path.display().to_string())?);
-            write(arguments, &world, &judgement, &input, false, &mut file)?;
+            write(arguments, &report, &input, false, &mut file)?;
             file.flush()?;
         }
         None => {
             let terminal = io::stdout().is_terminal();
             let mut out = BufWriter::new(io::stdout().lock());
-            write(arguments, &world, &judgement, &input, terminal, &mut out)?;
+            write(arguments, &report, &input, terminal, &mut out)?;
             out.flush()?;
         }
     }
     for problem in &world.problems {
         eprintln!("error: {problem}");
     }
-    Ok(exit_code(arguments, &world, &judgement))
+    Ok(exit_code(arguments, &report))
 }
 
 /// 2 if something could not be read or judged, so that a partial view never passes; 1 for findings; 0 otherwise.
-fn exit_code(arguments: &Audit, world: &World, judgement: &Judgement) -> u8 {
+fn exit_code(arguments: &Audit, report: &Report<'_>) -> u8 {
+    let Report { world, judgement, .. } = report;
     if !world.problems.is_empty() {
         return 2;
     }
@@ -58,7 +71,8 @@ fn exit_code(arguments: &Audit, world: &World, judgement: &Judgement) -> u8 {
     };
     let counts = |f: &judge::Finding| f.severity >= threshold && f.depth.max < arguments.depth.max(1);
     let finds = judgement.subjects.iter().any(|j| j.paths.iter().chain(&j.lateral).any(counts));
-    if finds {
+    let fails = report.standards.iter().any(|(_, s)| s.result == policy::Verdict::Fail);
+    if finds || fails {
         return 1;
     }
     let undetermined = judgement.subjects.iter().any(|j| j.verdict == Verdict::Undetermined);
@@ -142,6 +156,23 @@ pub(crate) fn gather(
     Ok(world)
 }
 
+/// What the standards asked for say of each pod; of a pod's containers the first stands for all.
+fn standards(arguments: &Audit, world: &World) -> anyhow::Result<Vec<(usize, StandardResult)>> {
+    let wanted: Vec<Standard> =
+        arguments.standard.iter().map(|name| Standard::parse(name)).collect::<Result<_, _>>()?;
+    let mut results = Vec::new();
+    let mut last: *const PodDeclaration = std::ptr::null();
+    for (i, subject) in world.subjects.iter().enumerate() {
+        let Some(pod) = &subject.pod else { continue };
+        if std::ptr::eq(last, Arc::as_ptr(pod)) {
+            continue;
+        }
+        last = Arc::as_ptr(pod);
+        results.extend(wanted.iter().map(|standard| (i, policy::evaluate(standard, pod))));
+    }
+    Ok(results)
+}
+
 /// The engines, host and image users that files are judged with.
 pub(crate) fn context(arguments: &ContextArguments) -> anyhow::Result<Context> {
     let mut context = Context::assumed();
@@ -169,22 +200,11 @@ pub(crate) fn context(arguments: &ContextArguments) -> anyhow::Result<Context> {
 
 fn write(
     arguments: &Audit,
-    world: &World,
-    judgement: &Judgement,
+    report: &Report<'_>,
     input: &Input,
     terminal: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let report = Report {
-        world,
-        judgement,
-        catalogue: Catalogue::get(),
-        standards: &[],
-        targets: &arguments.targets,
-        version: env!("CARGO_PKG_VERSION"),
-        threshold: arguments.depth,
-        all: arguments.all,
-    };
     match arguments.format {
         Format::Text => {
             let options = text::Options {
@@ -193,9 +213,9 @@ fn write(
                 width: 120,
                 excerpt: &|path| input.text_of(path),
             };
-            text::write(world, judgement, &options, out)?;
+            text::write(report, &options, out)?;
         }
-        Format::Json => report::json::write(&report, out)?,
+        Format::Json => report::json::write(report, out)?,
         other => bail!("--format {other:?} is not there yet"),
     }
     Ok(())

@@ -5,6 +5,7 @@ mod arguments;
 mod audit;
 mod explain;
 mod facts;
+mod generate;
 
 use std::process::ExitCode;
 
@@ -21,7 +22,8 @@ fn main() -> ExitCode {
         Verb::Audit(audit) => audit::run(audit),
         Verb::Explain(explain) => explain::run(explain),
         Verb::Facts(facts) => facts::run(facts),
-        Verb::Generate(_) => Ok(COULD_NOT_JUDGE),
+        Verb::Completions(completions) => generate::completions(completions),
+        Verb::Generate(generate) => generate::run(generate),
     };
     match result {
         Ok(code) => ExitCode::from(code),
