@@ -72,10 +72,17 @@ fn standards(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
             continue;
         }
         let word = if pass { "passes" } else { "fails" };
-        let name = report.world.subjects.get(*subject).map_or("?", |s| s.pod.as_ref().map_or(&*s.name, |p| &*p.name));
+        let name = report
+            .world
+            .subjects
+            .get(*subject)
+            .map_or("?", |s| s.pod.as_ref().map_or(&*s.name, |p| &*p.name));
         writeln!(out, "{name} {word} {}@{}", result.standard, result.version)?;
         for control in result.controls.iter().filter(|c| c.result == policy::Verdict::Fail) {
-            let at = control.location.as_ref().map_or(String::new(), |p| format!("{}:{}:{}: ", p.path, p.line, p.column));
+            let at = control
+                .location
+                .as_ref()
+                .map_or(String::new(), |p| format!("{}:{}:{}: ", p.path, p.line, p.column));
             writeln!(out, "  {at}{}: {}", control.id, control.message)?;
         }
     }

@@ -80,7 +80,9 @@ fn techniques_page() -> String {
 
 fn coverage_page() -> String {
     let mut page = format!("# Which technique covers what\n\n{GENERATED}");
-    page.push_str("The known ways out of a container, by row, and what judges each; or why a row is left out.\n\n");
+    page.push_str(
+        "The known ways out of a container, by row, and what judges each; or why a row is left out.\n\n",
+    );
     page.push_str("| section | row | judged by | or |\n|---|---|---|---|\n");
     let mut list: Vec<_> = rows().iter().collect();
     list.sort_by_key(|(key, row)| (row.section.clone(), (*key).clone()));
@@ -93,7 +95,8 @@ fn coverage_page() -> String {
             (None, None) => String::new(),
         };
         let name = row.row.as_ref().unwrap_or(key);
-        let _ = writeln!(page, "| {} | {} | {} | {} |", row.section, cell(name), cell(&by.join(", ")), cell(&or));
+        let _ =
+            writeln!(page, "| {} | {} | {} | {} |", row.section, cell(name), cell(&by.join(", ")), cell(&or));
     }
     page
 }
