@@ -209,7 +209,8 @@ fn seccomp(confinement: &mut Confinement, observed: &Observed, settle: &mut Sett
     }
     if let Some((path, profile)) = &observed.seccomp_profile {
         // The name is the same for all, so that equal containers stay equal.
-        let found = Seccomp::Profile { name: "in the config.json of its runtime".into(), profile: profile.clone() };
+        let found =
+            Seccomp::Profile { name: "in the config.json of its runtime".into(), profile: profile.clone() };
         confinement.seccomp = Fact::known(found, Origin::measured(format!("{path}: linux.seccomp")));
         return;
     }
