@@ -4,6 +4,7 @@
 //! file or judges.
 
 pub mod capability;
+pub mod changelog;
 pub mod confine;
 pub mod engine;
 pub mod fact;
