@@ -4,9 +4,11 @@
 
 pub mod compose;
 pub mod context;
+pub mod daemon;
 pub mod dockerfile;
 pub mod document;
 pub mod engine_api;
+mod fields;
 pub mod gather;
 pub mod kubernetes;
 pub mod measured;
