@@ -15,6 +15,7 @@ pub mod measured;
 pub mod oci;
 pub mod options;
 pub mod process;
+pub mod quadlet;
 pub mod run;
 pub mod script;
 pub mod walk;
