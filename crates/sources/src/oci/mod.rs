@@ -7,7 +7,6 @@
 //! (src/libcrun/linux.c, cgroup-resources.c).
 
 mod devices;
-pub(crate) mod fields;
 mod mounts;
 
 use std::sync::Arc;
@@ -21,8 +20,8 @@ use confinement::{
 
 use crate::Context;
 use crate::document::{Document, Node};
+use crate::fields::Fields;
 use crate::options;
-use fields::Fields;
 
 /// Whether a document is a runtime configuration: its one required key, and one that only it has.
 pub fn recognise(root: &Node) -> bool {

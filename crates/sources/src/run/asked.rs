@@ -25,6 +25,8 @@ pub(crate) struct Asked {
     volume_driver: Option<String>,
     cpu_quota: Option<(u64, Origin)>,
     cpu_period: Option<u64>,
+    /// Where options stand that cannot be seen.
+    hidden_options: Option<Origin>,
 }
 
 /// Options before the verb that matter.
@@ -220,7 +222,9 @@ pub(crate) fn read_options(
             }
         }
     }
-    asked.finish(unknown_options);
+    if let Some(origin) = unknown_options {
+        asked.hidden_options.get_or_insert(origin);
+    }
     at
 }
 
@@ -245,6 +249,15 @@ fn holds_options(word: &Word, next: Option<&Word>) -> bool {
 }
 
 impl Asked {
+    /// Takes one option by its long name, for readers of files that name options in words of their own. Nothing
+    /// happens for a name that `podman run` and `docker run` do not have.
+    pub(crate) fn take(&mut self, long: &str, word: &Word, around: &Surroundings<'_>) {
+        if let Some(flag) = lookup(&[RUN], around.engine, |flag| flag.long == long) {
+            let value = Some(word.value.as_str());
+            self.option(Given { flag, word, value, origin: word.origin() }, around);
+        }
+    }
+
     fn problem(&mut self, given: &Given<'_>, message: String) {
         let place = given.origin.place().unwrap_or(&given.word.place);
         self.problems.push(Problem::at(place, format!("--{}: {message}", given.flag.long)));
@@ -448,8 +461,8 @@ impl Asked {
         result
     }
 
-    /// What depends on several options together.
-    fn finish(&mut self, unknown_options: Option<Origin>) {
+    /// What depends on several options together; called when all have been taken.
+    pub(crate) fn finish(&mut self) {
         let request = &mut self.request;
         let (uid, gid) = (borrowed(&self.uid_maps), borrowed(&self.gid_maps));
         match options::id_maps(&uid, &gid) {
@@ -487,7 +500,7 @@ impl Asked {
             .map(|(name, setting, origin)| (name.as_str(), setting.as_deref(), origin.clone()));
         request.control_apis.extend(options::control_apis(environment));
         // Options that cannot be seen may hold anything: `--privileged`, and any mount.
-        if let Some(origin) = unknown_options {
+        if let Some(origin) = self.hidden_options.take() {
             request.mounts.push(options::unread_mount(&origin));
             request.privileged.get_or_insert(Fact::unknown(origin));
         }

@@ -192,6 +192,7 @@ impl<'a> Reader<'a> {
         };
         let mut asked = Asked::default();
         let used = read_options(words, &around, more, &mut asked);
+        asked.finish();
         (asked, used)
     }
 

@@ -1,0 +1,196 @@
+//! The syntax of systemd unit files, systemd.syntax(7), as Podman's generator reads it
+//! (pkg/systemd/parser/unitfile.go): sections, `Key=Value` with continued lines, repeated keys, an empty value that
+//! takes back those before it, words with quotes, and specifiers.
+
+use std::sync::Arc;
+
+use confinement::{Place, Problem};
+
+use crate::options::UNKNOWN;
+use crate::run::shell::Word;
+
+/// One assignment.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) section: String,
+    pub(super) key: String,
+    pub(super) value: String,
+    /// Of the value, or of the key where the value is empty.
+    pub(super) place: Place,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unit {
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Unit {
+    pub(super) fn parse(text: &str, path: &Arc<str>, problems: &mut Vec<Problem>) -> Unit {
+        let mut unit = Unit::default();
+        let mut section = String::new();
+        let mut lines = text.lines().enumerate();
+        while let Some((number, line)) = lines.next() {
+            let trimmed = line.trim();
+            let place = |column: usize, length: usize| {
+                let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+                Place::new(path, clamp(number + 1), clamp(column + 1), clamp(length))
+            };
+            let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+            if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+                continue;
+            }
+            if let Some(name) = trimmed.strip_prefix('[') {
+                match name.strip_suffix(']') {
+                    Some(name) => section = name.to_owned(),
+                    None => problems.push(Problem::at(
+                        &place(indent, trimmed.chars().count()),
+                        "a section header ends with `]`",
+                    )),
+                }
+                continue;
+            }
+            let Some((key, rest)) = line.split_once('=') else {
+                let message = "neither a section, a comment nor KEY=VALUE";
+                problems.push(Problem::at(&place(indent, trimmed.chars().count()), message));
+                continue;
+            };
+            let start = rest.trim_start();
+            let column = line.chars().count() - start.chars().count();
+            let mut value = start.trim_end().to_owned();
+            let first = value.chars().count();
+            // A continued line goes on behind comments, with a blank in place of the backslash.
+            while let Some(body) = value.strip_suffix('\\') {
+                value = body.to_owned();
+                let mut next = lines.next();
+                while next.is_some_and(|(_, line)| line.trim_start().starts_with(['#', ';'])) {
+                    next = lines.next();
+                }
+                let Some((_, line)) = next else { break };
+                value.push(' ');
+                value.push_str(line.trim());
+            }
+            let key = key.trim();
+            let place =
+                if value.is_empty() { place(indent, key.chars().count()) } else { place(column, first) };
+            unit.entries.push(Entry {
+                section: section.clone(),
+                key: key.to_owned(),
+                value: value.trim().to_owned(),
+                place,
+            });
+        }
+        unit
+    }
+
+    /// The assignments of a key that hold: those behind the last empty one.
+    pub(super) fn all<'u>(&'u self, section: &str, key: &str) -> Vec<&'u Entry> {
+        let mut found = Vec::new();
+        for entry in self.entries.iter().filter(|entry| entry.section == section && entry.key == key) {
+            if entry.value.is_empty() {
+                found.clear();
+            } else {
+                found.push(entry);
+            }
+        }
+        found
+    }
+
+    pub(super) fn last<'u>(&'u self, section: &str, key: &str) -> Option<&'u Entry> {
+        self.all(section, key).pop()
+    }
+}
+
+/// A whole value as a word.
+pub(super) fn word(entry: &Entry, value: String) -> Word {
+    Word { value, place: entry.place.clone(), unknown: Vec::new(), splits: false }
+}
+
+/// A value cut into words at blanks; quotes hold words together, backslashes escape as in C.
+pub(super) fn words(entry: &Entry, specifiers: &dyn Fn(&str) -> String) -> Vec<Word> {
+    let mut found = Vec::new();
+    let mut characters = entry.value.chars().enumerate().peekable();
+    loop {
+        while characters.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+        let Some((start, _)) = characters.peek().copied() else { return found };
+        let mut value = String::new();
+        let mut quote = None;
+        let mut end = start;
+        while let Some((at, c)) = characters.peek().copied() {
+            if quote.is_none() && c.is_whitespace() {
+                break;
+            }
+            characters.next();
+            end = at + 1;
+            match (quote, c) {
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(open), c) if c == open => quote = None,
+                (_, '\\') => {
+                    let escaped = characters.next().map(|(_, c)| c);
+                    end += usize::from(escaped.is_some());
+                    match escaped {
+                        Some('n') => value.push('\n'),
+                        Some('t') => value.push('\t'),
+                        Some('s') => value.push(' '),
+                        Some('x') => {
+                            let digits: String =
+                                std::iter::from_fn(|| characters.next_if(|(_, c)| c.is_ascii_hexdigit()))
+                                    .take(2)
+                                    .map(|(_, c)| c)
+                                    .collect();
+                            end += digits.len();
+                            let code = u8::from_str_radix(&digits, 16).ok().filter(u8::is_ascii);
+                            value.extend(code.map(char::from));
+                        }
+                        Some(c) => value.push(c),
+                        None => {}
+                    }
+                }
+                (_, c) => value.push(c),
+            }
+        }
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut place = entry.place.clone();
+        // Behind a continued line the columns are another line's.
+        if clamp(end) <= place.length {
+            place.column = place.column.saturating_add(clamp(start));
+            place.length = clamp(end - start);
+        }
+        found.push(Word { value: specifiers(&value), place, unknown: Vec::new(), splits: false });
+    }
+}
+
+/// systemd.unit(5), "Specifiers", for a unit of the system's or a user's manager. What differs between machines and
+/// instances is unknown.
+pub(super) fn specifiers(text: &str, name: &str, user: bool, home: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    let unit = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    while let Some(c) = characters.next() {
+        if c != '%' {
+            value.push(c);
+            continue;
+        }
+        match characters.next() {
+            Some('%') => value.push('%'),
+            Some('h') => value.push_str(home),
+            Some('t') if !user => value.push_str("/run"),
+            Some('t') => value.push_str("/run/user/1000"),
+            Some('S') if !user => value.push_str("/var/lib"),
+            Some('C') if !user => value.push_str("/var/cache"),
+            Some('L') if !user => value.push_str("/var/log"),
+            Some('E') if !user => value.push_str("/etc"),
+            Some('S') => value.push_str(&format!("{home}/.local/state")),
+            Some('C') => value.push_str(&format!("{home}/.cache")),
+            Some('E') => value.push_str(&format!("{home}/.config")),
+            Some('T') => value.push_str("/tmp"),
+            Some('V') => value.push_str("/var/tmp"),
+            Some('u' | 'g') if !user => value.push_str("root"),
+            Some('U' | 'G') if !user => value.push('0'),
+            Some('N' | 'p') if !unit.contains('@') => value.push_str(unit),
+            Some('n') if !unit.contains('@') => value.push_str(&format!("{unit}.service")),
+            Some('p') => value.push_str(unit.split('@').next().unwrap_or(unit)),
+            _ => value.push(UNKNOWN),
+        }
+    }
+    value
+}
