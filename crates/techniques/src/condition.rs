@@ -1763,6 +1763,9 @@ fn in_group<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
     }
 }
 
+/// Ids that useradd(8) gives to people: UID_MIN to UID_MAX of login.defs(5).
+const PERSONS: std::ops::RangeInclusive<u32> = 1000..=60000;
+
 /// A folder of /run/user is named after its owner's id; who owns a home or a folder of /tmp only the host knows;
 /// everything else is root's.
 fn owns<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
@@ -1770,6 +1773,7 @@ fn owns<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
     if c.identity.root.value == Some(true) {
         return Truth::False;
     }
+    let may_be_person = c.identity.uid.value.is_none_or(|uid| PERSONS.contains(&uid));
     any(
         c.mounts.iter(),
         sink,
@@ -1787,7 +1791,9 @@ fn owns<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
                     _ => Truth::Unknown,
                 };
             }
-            if source.is_at_or_below("/home") || path.starts_with("/home") || path.starts_with("/tmp") {
+            let persons =
+                source.is_at_or_below("/home") || path.starts_with("/home") || path.starts_with("/tmp");
+            if persons && may_be_person {
                 sink.note(|| format!("who owns {source} is not known"), &m.source.origin);
                 return Truth::Unknown;
             }
