@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use confinement::{Origin, Place, Problem, Subject, SubjectKind};
 use policy::StandardResult;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use techniques::barrier::Barriers;
 use techniques::judge::{Evidence, Finding, Hint, Judged, Verdict};
 use techniques::remedy::Advice;
@@ -13,7 +13,7 @@ use techniques::severity::Severity;
 use techniques::solver::Depth;
 use techniques::technique::Gain;
 
-use crate::{Report, TOOL, io_error, walls};
+use crate::{Each, Report, TOOL, io_error, walls};
 
 /// The value of `schema`.
 pub const SCHEMA: &str = "stockade.audit/1";
@@ -129,19 +129,6 @@ struct Walls {
 impl From<Depth> for Walls {
     fn from(depth: Depth) -> Walls {
         Walls { min: walls(depth.min), max: walls(depth.max) }
-    }
-}
-
-/// A list that is made while it is written.
-struct Each<F>(F);
-
-impl<F, I> Serialize for Each<F>
-where
-    F: Fn() -> I,
-    I: Iterator<Item: Serialize>,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
     }
 }
 

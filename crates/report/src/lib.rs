@@ -3,13 +3,20 @@
 //! `techniques` and `policy` said; each format is one module with one `write` function. Nothing is computed here: what a
 //! report says was said before.
 
+pub mod github;
 pub mod json;
+pub mod junit;
+pub mod sarif;
 pub mod text;
+
+mod escape;
+mod words;
 
 use std::io;
 
 use confinement::{Subject, World};
 use policy::StandardResult;
+use serde::{Serialize, Serializer};
 use techniques::judge::{Finding, Judged, Judgement, Verdict};
 use techniques::severity::Severity;
 use techniques::technique::{Catalogue, ConditionId};
@@ -84,11 +91,14 @@ impl<'a> Report<'a> {
         self.judgement.subjects.iter().filter_map(|j| Some((world.subjects.get(j.subject)?, j)))
     }
 
-    /// The findings of a subject that are asked for: paths and reach to others, and with `--all` the rest.
+    /// The findings of a subject that are asked for: paths, and reach to others that is of weight; with `--all` the rest.
     pub fn findings(&self, judged: &'a Judged) -> impl Iterator<Item = (Class, &'a Finding)> + use<'a> {
         let all = self.all;
-        every_finding(judged)
-            .filter(move |(class, f)| all || (*class != Class::Weakness && f.severity > Severity::Info))
+        every_finding(judged).filter(move |(class, f)| match class {
+            Class::Path => all || f.severity > Severity::Info,
+            Class::Lateral => all || f.severity >= Severity::Medium,
+            Class::Weakness => all,
+        })
     }
 
     /// The results of standards for a subject, by its index.
@@ -129,4 +139,17 @@ pub(crate) fn walls(depth: u8) -> Option<u8> {
 /// An error of a serialiser is one of writing: what is written here has no other.
 pub(crate) fn io_error(error: serde_json::Error) -> io::Error {
     error.into()
+}
+
+/// A list that is made while it is written.
+pub(crate) struct Each<F>(pub(crate) F);
+
+impl<F, I> Serialize for Each<F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item: Serialize>,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
 }

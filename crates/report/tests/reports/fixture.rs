@@ -210,8 +210,7 @@ fn builder() -> Judged {
 }
 
 fn agent() -> Judged {
-    let lsm =
-        fact("lsm(host-files)", Truth::Unknown, "whether an LSM confines it is not known", Origin::Nowhere);
+    let lsm = fact("lsm(host-files)", Truth::Unknown, "the LSM of the host", Origin::Nowhere);
     let etc = fact(
         "mounts(system-files, write)",
         Truth::True,

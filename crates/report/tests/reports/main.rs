@@ -1,4 +1,7 @@
 //! Every format, written for one small world: against its schema, against its escaping rules, against what is kept of it.
 
 mod fixture;
+mod github;
 mod json;
+mod junit;
+mod sarif;
