@@ -156,9 +156,7 @@ fn user(rng: &mut fastrand::Rng) -> Value {
 
 /// user_namespaces(7): what engines make, and the two that only look like a wall.
 fn map(rng: &mut fastrand::Rng) -> Value {
-    let range = |inside: u32, outside: u32, size: u32| {
-        json!({"containerID": inside, "hostID": outside, "size": size})
-    };
+    let range = |inside: u32, outside: u32, size: u32| json!({"containerID": inside, "hostID": outside, "size": size});
     match rng.u32(..6) {
         0 | 1 => json!([range(0, 100_000, 65536)]),
         2 => json!([range(0, 231_072, 65536)]),
@@ -426,7 +424,7 @@ fn bind(rng: &mut fastrand::Rng, number: usize) -> Value {
     }
     options.extend(["nosuid", "nodev", "noexec"].into_iter().filter(|_| chance(rng, 25)));
     if chance(rng, 40) {
-        options.push(pick(rng, &["rprivate", "private", "rslave", "slave", "rshared", "shared"]));
+        options.push(*pick(rng, &["rprivate", "private", "rslave", "slave", "rshared", "shared"]));
     }
     let shape = if kind == Kind::Folder { "folder" } else { "file" };
     json!({"destination": format!("/host/{shape}{number}"), "type": "bind", "source": source, "options": options})

@@ -22,12 +22,52 @@ pub(crate) struct Filter {
 
 /// System calls that a probe tells of and that the payload does not need itself.
 const PROBED: &[&str] = &[
-    "add_key", "bpf", "chroot", "clock_settime", "clone3", "delete_module", "fanotify_init", "finit_module",
-    "fsconfig", "fsetxattr", "fsmount", "fsopen", "fspick", "get_mempolicy", "io_uring_setup", "ioperm", "iopl",
-    "kcmp", "keyctl", "mknodat", "mount", "mount_setattr", "move_mount", "name_to_handle_at", "open_by_handle_at",
-    "open_tree", "perf_event_open", "pidfd_getfd", "pivot_root", "process_madvise", "process_vm_readv",
-    "process_vm_writev", "ptrace", "quotactl", "quotactl_fd", "reboot", "request_key", "setdomainname",
-    "sethostname", "setns", "settimeofday", "swapon", "syslog", "umount2", "unshare", "userfaultfd",
+    "add_key",
+    "bpf",
+    "chroot",
+    "clock_settime",
+    "clone3",
+    "delete_module",
+    "fanotify_init",
+    "finit_module",
+    "fsconfig",
+    "fsetxattr",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "get_mempolicy",
+    "io_uring_setup",
+    "ioperm",
+    "iopl",
+    "kcmp",
+    "keyctl",
+    "mknodat",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "name_to_handle_at",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "pidfd_getfd",
+    "pivot_root",
+    "process_madvise",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "quotactl",
+    "quotactl_fd",
+    "reboot",
+    "request_key",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "settimeofday",
+    "swapon",
+    "syslog",
+    "umount2",
+    "unshare",
+    "userfaultfd",
 ];
 
 /// Address families that a filter may refuse one by one.
@@ -156,7 +196,8 @@ fn resolved(profile: &Profile, bounding: CapabilitySet) -> Value {
     let kernel = kernel();
     let rules: Vec<Value> =
         profile.rules().iter().filter(|rule| applies(rule, bounding, kernel)).map(written).collect();
-    let mut value = json!({"syscalls": rules, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]});
+    let mut value =
+        json!({"syscalls": rules, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]});
     if native() == Architecture::Aarch64 {
         value["architectures"] = json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]);
     }
