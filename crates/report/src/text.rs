@@ -149,10 +149,10 @@ impl Page<'_> {
             facts.iter().filter_map(|e| e.origin.place().map(|p| (*e, p))).collect();
         let mut files: Vec<(Arc<str>, Arc<str>)> = Vec::new();
         for (_, place) in &places {
-            if !files.iter().any(|(path, _)| *path == place.path) {
-                if let Some(text) = (self.options.excerpt)(&place.path) {
-                    files.push((place.path.clone(), text));
-                }
+            if !files.iter().any(|(path, _)| *path == place.path)
+                && let Some(text) = (self.options.excerpt)(&place.path)
+            {
+                files.push((place.path.clone(), text));
             }
         }
         let marked: Vec<Vec<(std::ops::Range<usize>, String)>> =
@@ -166,13 +166,12 @@ impl Page<'_> {
             let snippet = Snippet::source(text.as_ref()).path(path.as_ref()).fold(true);
             group = group.element(snippet.annotations(annotations.collect::<Vec<_>>()));
         }
-        if files.is_empty() {
-            if let Some(place) =
+        if files.is_empty()
+            && let Some(place) =
                 finding.steps.first().and_then(|s| self.subject(s.subject)).and_then(|s| s.place.as_ref())
-            {
-                let line = place.line as usize;
-                group = group.element(annotate_snippets::Origin::path(place.path.as_ref()).line(line));
-            }
+        {
+            let line = place.line as usize;
+            group = group.element(annotate_snippets::Origin::path(place.path.as_ref()).line(line));
         }
         let because = self.because(&facts);
         let path = self.path_of(finding);

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::document::{Document, Limits, parse_bytes};
 use crate::kubernetes::{self, Objects};
 use crate::walk::{self, Likely};
-use crate::{dockerfile, oci, script};
+use crate::{daemon, dockerfile, oci, quadlet, script};
 
 /// Files larger than this are not read.
 pub const MAX_FILE_BYTES: usize = 32 << 20;
@@ -94,6 +94,7 @@ pub fn paths(targets: &[PathBuf], context: &Context) -> World {
             files.push((target.clone(), true));
         }
     }
+    let context = &with_daemon_settings(&files, context, &mut world);
     let overrides = overrides(&files);
     let found = files
         .par_iter()
@@ -158,6 +159,25 @@ fn overrides(files: &[(PathBuf, bool)]) -> BTreeMap<PathBuf, PathBuf> {
     found
 }
 
+/// A daemon.json among the files sets up the engine that the others run under.
+fn with_daemon_settings(files: &[(PathBuf, bool)], context: &Context, world: &mut World) -> Context {
+    let mut context = context.clone();
+    for (path, _) in files.iter().filter(|(p, _)| p.file_name().is_some_and(|n| n == "daemon.json")) {
+        let Ok(bytes) = walk::read_bounded(path, MAX_FILE_BYTES) else { continue };
+        let text: Arc<str> = path.to_string_lossy().into();
+        for document in parse_bytes(&bytes, &text, &Limits::default()).into_iter().flatten() {
+            if daemon::recognise(&document.root, &text) {
+                let mut engine = (*context.docker).clone();
+                // What is wrong in it is reported where the file itself is read.
+                let _ = daemon::apply(&document, &mut engine);
+                world.notes.push(Problem::new(text.clone(), "taken as the settings of the engine"));
+                context.docker = Arc::new(engine);
+            }
+        }
+    }
+    context
+}
+
 fn one_file(
     path: &Path,
     named: bool,
@@ -185,6 +205,7 @@ fn one_file(
     }
     match walk::likely(path) {
         Some(Likely::Dockerfile) => Found::of(dockerfile::read(&bytes, &name, context)),
+        Some(Likely::Quadlet) => Found::of(quadlet::read(&bytes, &name, context)),
         Some(Likely::Script) => Found::of(script::read(&bytes, &name, context)),
         _ => bytes_of(&bytes, &name, disk, context),
     }
@@ -194,6 +215,9 @@ fn one_file(
 fn bytes_of(bytes: &[u8], path: &Arc<str>, disk: &Disk, context: &Context) -> Found {
     let is_yaml = path.ends_with(".yaml") || path.ends_with(".yml") || path.ends_with(".json");
     if !is_yaml {
+        if quadlet::recognise(bytes, path) {
+            return Found::of(quadlet::read(bytes, path, context));
+        }
         if dockerfile::recognise(bytes, path) {
             return Found::of(dockerfile::read(bytes, path, context));
         }
@@ -224,6 +248,9 @@ fn one_document(document: &Document, disk: &Disk, context: &Context) -> Found {
     }
     if oci::recognise(root) {
         return Found { relevant: true, ..Found::of(oci::read(document, context)) };
+    }
+    if daemon::recognise(root, &document.path) {
+        return Found { relevant: true, ..Found::of(daemon::read(document, context)) };
     }
     Found::default()
 }

@@ -216,6 +216,9 @@ fn write(
             text::write(report, &options, out)?;
         }
         Format::Json => report::json::write(report, out)?,
+        Format::Sarif => report::sarif::write(report, out)?,
+        Format::Junit => report::junit::write(report, out)?,
+        Format::Github => report::github::write(report, out)?,
         other => bail!("--format {other:?} is not there yet"),
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use anyhow::bail;
 use confinement::{Origin, Subject, Truth};
-use techniques::judge::{self, Options, states};
+use techniques::judge::{self, Options, State, states};
 use techniques::technique::{Catalogue, FormulaItem, Technique};
 
 use crate::arguments::{Explain, ExplainFormat};
@@ -138,20 +138,18 @@ fn formula(
     Ok(())
 }
 
-type States = [(u16, Truth, Vec<(String, Origin)>)];
-
 fn condition(
     catalogue: &Catalogue,
     id: u16,
     indent: u8,
-    states: Option<&States>,
+    states: Option<&[State]>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let Some(condition) = catalogue.conditions.get(usize::from(id)) else { return Ok(()) };
     let pad = usize::from(indent) * 2;
-    let state = states.and_then(|s| s.iter().find(|(i, _, _)| *i == id));
+    let state = states.and_then(|s| s.iter().find(|s| s.condition == id));
     match state {
-        Some((_, truth, facts)) => {
+        Some(State { truth, facts, .. }) => {
             let word = match truth {
                 Truth::True => "true   ",
                 Truth::False => "false  ",

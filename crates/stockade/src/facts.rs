@@ -67,10 +67,10 @@ fn text(m: &Measurement, out: &mut dyn Write) -> io::Result<()> {
     }
     for interface in &m.kernel_interfaces {
         let value = serde_json::to_value(interface).unwrap_or_default();
-        if let (Some(path), Some(writable)) = (value["path"].as_str(), value["writable"].as_str()) {
-            if writable == "permitted" {
-                writeln!(out, "writable          {path}")?;
-            }
+        if let (Some(path), Some(writable)) = (value["path"].as_str(), value["writable"].as_str())
+            && writable == "permitted"
+        {
+            writeln!(out, "writable          {path}")?;
         }
     }
     for socket in &m.sockets {

@@ -149,6 +149,9 @@ struct Solved {
     cuts: Vec<Barriers>,
 }
 
+/// Conditions with their truth.
+type Answers = Vec<(ConditionId, Truth)>;
+
 /// What the answers about seccomp hang on.
 #[derive(PartialEq, Eq, Hash)]
 struct SeccompKey {
@@ -166,9 +169,9 @@ pub struct Solver {
     catalogue: &'static Catalogue,
     solved: HashMap<Arc<Confinement>, Arc<Solved>>,
     solutions: HashMap<Vector, Arc<Solution>>,
-    seccomp: HashMap<SeccompKey, Vec<(ConditionId, Truth)>>,
+    seccomp: HashMap<SeccompKey, Answers>,
     /// By the host's address; the host is kept, so that the address stays its own.
-    flaws: HashMap<usize, (Arc<Host>, Vec<(ConditionId, Truth)>)>,
+    flaws: HashMap<usize, (Arc<Host>, Answers)>,
     hints: HashMap<(Vector, Option<EngineKind>, Form), Vec<Hint>>,
 }
 
@@ -909,8 +912,16 @@ fn nearest<'s>(catalogue: &Catalogue, solution: &'s Solution) -> Option<&'s Outc
         .min_by_key(|o| (o.depth.max, o.depth.min, gain(o)))
 }
 
+/// A condition, its truth for one subject, and the facts that say so.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub condition: ConditionId,
+    pub truth: Truth,
+    pub facts: Vec<(String, Origin)>,
+}
+
 /// The state of each condition of one technique for a subject, for `stockade explain`.
-pub fn states(technique: &Technique, c: &Confinement) -> Vec<(ConditionId, Truth, Vec<(String, Origin)>)> {
+pub fn states(technique: &Technique, c: &Confinement) -> Vec<State> {
     let catalogue = Catalogue::get();
     let filter = Filter::of(c);
     let mut ids: Vec<ConditionId> = technique.premise.clone();
@@ -922,7 +933,7 @@ pub fn states(technique: &Technique, c: &Confinement) -> Vec<(ConditionId, Truth
             let condition: &Condition = catalogue.conditions.get(id as usize)?;
             let mut facts = Vec::new();
             let truth = condition.check(c, &filter, &mut facts);
-            Some((id, truth, facts))
+            Some(State { condition: id, truth, facts })
         })
         .collect()
 }

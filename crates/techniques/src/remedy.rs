@@ -363,15 +363,15 @@ impl Remedy {
                 }
             }
             Remedy::NarrowGrants { verb, resource } => {
-                if let Some(account) = &mut c.service_account {
-                    if let Some(grants) = account.grants.value.take() {
-                        let rest = grants
-                            .iter()
-                            .filter(|g| !g.get().is_some_and(|g| allows_any(g, verb, resource)))
-                            .cloned()
-                            .collect();
-                        account.grants.value = Some(rest);
-                    }
+                if let Some(account) = &mut c.service_account
+                    && let Some(grants) = account.grants.value.take()
+                {
+                    let rest = grants
+                        .iter()
+                        .filter(|g| !g.get().is_some_and(|g| allows_any(g, verb, resource)))
+                        .cloned()
+                        .collect();
+                    account.grants.value = Some(rest);
                 }
             }
             Remedy::Limit(kind) => {

@@ -173,10 +173,10 @@ impl Project<'_> {
             self.problems.push(Problem::at(&root.place(), "a Compose file is a mapping with `services:`"));
             return;
         }
-        if let Some(name) = root.get("name").and_then(|n| n.as_str().map(str::to_owned)) {
-            if self.name.is_empty() {
-                self.name = name;
-            }
+        if let Some(name) = root.get("name").and_then(|n| n.as_str().map(str::to_owned))
+            && self.name.is_empty()
+        {
+            self.name = name;
         }
         if let Some(include) = root.get("include") {
             self.include(&include, folder, environment, depth);

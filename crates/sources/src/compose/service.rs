@@ -367,10 +367,10 @@ impl<'a> Service<'a> {
             }
         }
         self.volumes_from(request);
-        if let Some(api) = self.boolean("use_api_socket") {
-            if api.value != Some(false) {
-                request.control_apis.push(api.map(|_| ControlApi::ApiSocket));
-            }
+        if let Some(api) = self.boolean("use_api_socket")
+            && api.value != Some(false)
+        {
+            request.control_apis.push(api.map(|_| ControlApi::ApiSocket));
         }
     }
 
