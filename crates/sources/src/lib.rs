@@ -11,6 +11,7 @@ pub mod gather;
 pub mod host;
 pub mod kubernetes;
 pub mod measured;
+pub mod node;
 pub mod options;
 pub mod process;
 pub mod run;

@@ -23,6 +23,7 @@ use confinement::{
 use crate::measured::{self, Observed, printable};
 
 pub use files::read_text;
+pub(crate) use table::is_interface_of_use;
 pub use table::{Container, Table};
 pub use view::View;
 pub(crate) use view::{mount_table, namespace as read_namespace};
@@ -111,7 +112,7 @@ fn subject(
 }
 
 /// A confinement of which nothing is known but the host.
-fn blank(host: &Arc<confinement::Host>) -> Confinement {
+pub(crate) fn blank(host: &Arc<confinement::Host>) -> Confinement {
     Confinement {
         privileged: Fact::default(),
         identity: Identity {
