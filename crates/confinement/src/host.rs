@@ -91,6 +91,7 @@ impl Host {
         // Documentation/admin-guide/sysctl/kernel.rst and LSM/Yama.rst, defaults.
         for (key, value) in [
             ("kernel.modules_disabled", "0"),
+            ("kernel.kexec_load_disabled", "0"),
             ("kernel.yama.ptrace_scope", "1"),
             ("kernel.perf_event_paranoid", "2"),
             ("user.max_user_namespaces", "15000"),

@@ -23,8 +23,10 @@ use confinement::{
 use crate::measured::{self, Observed, printable};
 
 pub use files::read_text;
+pub(crate) use table::is_interface_of_use;
 pub use table::{Container, Table};
 pub use view::View;
+pub(crate) use view::{mount_table, namespace as read_namespace};
 
 /// Every container of this machine, or the one that `name` names: a container's id or the start of it, or the
 /// number of one of its processes. Containers whose id is in `known` are left out, as an engine has told them.
