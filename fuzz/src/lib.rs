@@ -1,7 +1,9 @@
 //! What must hold for every input, shared by the targets in `src/bin`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use confinement::{Place, World};
 use sources::document::{Document, Limits, Node, Step, Value};
 
 /// Small, so that the limits are reached.
@@ -72,5 +74,37 @@ fn leads_to(root: &Node, route: &[Step], node: &Node) -> bool {
             key.as_str().is_none_or(|text| *text == **name)
                 && (leads_to(&value, rest, node) || leads_to(&key, rest, node))
         }),
+    }
+}
+
+/// What every reader of text promises: a subject of its own for each container, and places that are in the text.
+pub fn check_world(world: &World, text: &str) {
+    let lines: Vec<usize> = text.split('\n').map(|line| line.chars().count()).collect();
+    let within = |place: &Place| {
+        let line = lines.get(place.line.saturating_sub(1) as usize);
+        assert!(place.line > 0 && place.column > 0, "{place:?}");
+        assert!(
+            line.is_some_and(|length| place.column as usize <= length + 1),
+            "{place:?} is not in the text"
+        );
+    };
+    let mut ids = HashSet::new();
+    for subject in &world.subjects {
+        assert!(ids.insert(&subject.id), "two subjects are {}", subject.id);
+        subject.place.iter().for_each(within);
+        for mount in &subject.confinement.mounts {
+            mount.origin().place().into_iter().for_each(within);
+        }
+        let capabilities = &subject.confinement.capabilities;
+        if let (Some(effective), Some(bounding)) = (capabilities.effective.get(), capabilities.bounding.get())
+        {
+            let ambient = capabilities.ambient.get().copied().unwrap_or_default();
+            let inheritable = capabilities.inheritable.get().copied().unwrap_or_default();
+            assert!(effective.minus(*bounding).minus(ambient).minus(inheritable).is_empty());
+        }
+    }
+    for problem in world.problems.iter().chain(&world.notes) {
+        assert!(!problem.message.is_empty());
+        assert!(problem.line != Some(0) && problem.column != Some(0), "{problem}");
     }
 }

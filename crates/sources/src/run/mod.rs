@@ -10,6 +10,7 @@ mod flags;
 pub(crate) mod shell;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,15 +63,21 @@ pub(crate) fn folder_of(path: &str) -> String {
     }
 }
 
-/// Reads a file that a value names, relative to a folder.
+/// Reads a file that a value names, relative to a folder. Files of the kernel are refused: a read of one may block
+/// for ever (`/proc/kmsg`), and none is a profile.
 pub(crate) fn read_file(folder: &str, name: &str) -> Result<String, String> {
     let path = Path::new(folder).join(name);
-    let metadata = std::fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    // A pipe or device could block for ever.
-    if !metadata.is_file() || metadata.len() > LARGEST_FILE {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let real = std::fs::canonicalize(&path).map_err(failed)?;
+    let metadata = std::fs::metadata(&real).map_err(failed)?;
+    let kernel = ["/proc", "/sys", "/dev"].iter().any(|root| real.starts_with(root));
+    if kernel || !metadata.is_file() || metadata.len() > LARGEST_FILE {
         return Err(format!("{}: not a file of at most {LARGEST_FILE} bytes", path.display()));
     }
-    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    let mut text = String::new();
+    let file = std::fs::File::open(&real).map_err(failed)?;
+    file.take(LARGEST_FILE).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 /// Programs that start the command given to them.

@@ -284,6 +284,16 @@ fn control_apis_and_the_named_parts_of_a_confinement() {
 }
 
 #[test]
+fn a_profile_that_is_no_ordinary_file_is_not_read() {
+    // A read of the kernel's log would wait for the next message.
+    for file in ["/proc/kmsg", "/dev/zero", "/proc/self/environ", "/", "/absent"] {
+        assert!(read_file("/", file).is_err(), "{file}");
+        let confinement = judged(&format!("docker run --security-opt seccomp={file} x"));
+        assert_eq!(confinement.seccomp.value, Some(Seccomp::Opaque), "{file}");
+    }
+}
+
+#[test]
 fn the_image_user_that_is_known_from_elsewhere_is_used() {
     let mut context = Context::assumed();
     let mut users = BTreeMap::new();
