@@ -4,12 +4,14 @@
 //! report says was said before.
 
 pub mod github;
+pub mod graph;
 pub mod json;
 pub mod junit;
 pub mod sarif;
 pub mod text;
 
 mod escape;
+mod path_graph;
 mod words;
 
 use std::io;

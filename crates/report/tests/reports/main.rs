@@ -2,6 +2,7 @@
 
 mod fixture;
 mod github;
+mod graph;
 mod json;
 mod junit;
 mod sarif;
