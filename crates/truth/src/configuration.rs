@@ -415,7 +415,13 @@ fn mounts(rng: &mut fastrand::Rng, namespaces: &Namespaces) -> Value {
 }
 
 fn bind(rng: &mut fastrand::Rng, number: usize) -> Value {
-    let (source, kind) = *pick(rng, tree::SOURCES);
+    // Not every kernel has every file.
+    let (source, kind) = loop {
+        let (source, kind) = *pick(rng, tree::SOURCES);
+        if Path::new(source).exists() {
+            break (source, kind);
+        }
+    };
     let mut options = vec![if chance(rng, 75) { "rbind" } else { "bind" }];
     match rng.u32(..10) {
         0..=4 => options.push("rw"),

@@ -97,7 +97,6 @@ cp "$payload" payload
 pivot_root . old
 umount -l /old
 rmdir /old
-mount --make-rshared /
 exec /truth --inside "$@"
 "#;
 
