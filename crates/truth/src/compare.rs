@@ -11,6 +11,7 @@ use techniques::objects;
 use techniques::technique::Catalogue;
 
 use crate::configuration::Sample;
+use crate::container::Found;
 use crate::filter;
 use crate::measured::{self, FAMILIES, Here};
 
@@ -143,11 +144,12 @@ pub(crate) fn compare(
     conditions: &[Condition],
     sample: &Sample,
     predicted: &Confinement,
-    found: &Measurement,
+    found: &Found,
     here: &Here,
 ) -> (Tally, Vec<Disagreement>) {
     let mut run = Run { tally: Tally::default(), disagreements: Vec::new() };
-    let measured = here.confinement(found);
+    let measured = here.confinement(&found.measured, &found.host_mounts);
+    let found = &found.measured;
     let expected_filter = Filter::of(predicted);
     let found_filter = Filter::of(&measured);
     let calls = found.system_calls.keys().filter(|key| !key.contains('(')).cloned().map(Condition::Syscall);
@@ -158,7 +160,7 @@ pub(crate) fn compare(
         run.condition(condition.to_string(), expected, answered);
     }
     run.filters(sample, predicted, found);
-    for question in measured::questions(predicted, found, here) {
+    for question in measured::questions(predicted, found) {
         run.other(question.name, question.predicted, question.measured);
     }
     run.facts(predicted, &measured);

@@ -115,15 +115,16 @@ struct Namespaces {
 
 impl Namespaces {
     fn random(rng: &mut fastrand::Rng, runtime: Runtime) -> Namespaces {
+        let user = chance(rng, 40);
         Namespaces {
             pid: chance(rng, 75),
             network: chance(rng, 50),
             ipc: chance(rng, 70),
             uts: chance(rng, 70),
             cgroup: chance(rng, 50),
-            // runc 1.1 does not know the time namespace.
-            time: runtime == Runtime::Crun && chance(rng, 30),
-            user: chance(rng, 40),
+            // runc 1.1 does not know the time namespace; crun 1.8 makes it with a user namespace only.
+            time: runtime == Runtime::Crun && user && chance(rng, 70),
+            user,
         }
     }
 
@@ -409,14 +410,22 @@ fn mounts(rng: &mut fastrand::Rng, namespaces: &Namespaces) -> Value {
     }
     let binds = if chance(rng, 35) { 0 } else { rng.usize(1..=TARGETS) };
     for number in 0..binds {
-        mounts.push(bind(rng, number));
+        mounts.push(bind(rng, number, namespaces.user));
     }
     json!(mounts)
 }
 
-fn bind(rng: &mut fastrand::Rng, number: usize) -> Value {
-    let (source, kind) = *pick(rng, tree::SOURCES);
-    let mut options = vec![if chance(rng, 75) { "rbind" } else { "bind" }];
+fn bind(rng: &mut fastrand::Rng, number: usize, in_user_namespace: bool) -> Value {
+    // Not every kernel has every file.
+    let (source, kind) = loop {
+        let (source, kind) = *pick(rng, tree::SOURCES);
+        if Path::new(source).exists() {
+            break (source, kind);
+        }
+    };
+    // From a user namespace what lies on top of a mount cannot be left behind: mount_namespaces(7), "locked".
+    let whole = in_user_namespace && ["/", "/dev", "/sys", "/sys/fs/cgroup"].contains(&source);
+    let mut options = vec![if whole || chance(rng, 75) { "rbind" } else { "bind" }];
     match rng.u32(..10) {
         0..=4 => options.push("rw"),
         5..=8 => options.push("ro"),

@@ -6,11 +6,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use probe::Measurement;
+use sources::process::mountinfo::MountTable;
 
 use crate::configuration::{Runtime, Sample, TARGETS};
 
 /// A container starts and measures within some tens of milliseconds.
 const SECONDS: &str = "30";
+
+/// A copy of the tree for one container, so that a mount which a container shares with its host reaches no other.
+/// The copy is shared as a host's root is under systemd.
+const HOST: &str = r#"mount --make-rshared /
+cat /proc/self/mountinfo >"$1"
+shift
+exec "$@""#;
+
+/// What came out of a container, and the mounts of the host that it was started on.
+pub(crate) struct Found {
+    pub(crate) measured: Measurement,
+    pub(crate) host_mounts: MountTable,
+}
 
 /// A bundle's folder; the root file system in it serves every container of one worker in turn.
 pub(crate) struct Bundle {
@@ -37,13 +51,16 @@ impl Bundle {
     }
 
     /// Runs the container to its end. An error says what the runtime said.
-    pub(crate) fn run(&self, sample: &Sample) -> Result<Measurement, String> {
+    pub(crate) fn run(&self, sample: &Sample) -> Result<Found, String> {
         let config = serde_json::to_vec_pretty(&sample.config).map_err(|e| e.to_string())?;
         fs::write(self.folder.join("config.json"), config).map_err(|e| e.to_string())?;
         let name = format!("truth-{}", sample.number);
         let states = self.states.join(sample.runtime.name());
-        let output = Command::new("timeout")
-            .args(["--kill-after=5", SECONDS, sample.runtime.name(), "--root"])
+        let mounts = self.folder.join("mountinfo");
+        let output = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-ec", HOST, "sh"])
+            .arg(&mounts)
+            .args(["timeout", "--kill-after=5", SECONDS, sample.runtime.name(), "--root"])
             .arg(&states)
             .args(["run", "--bundle"])
             .arg(&self.folder)
@@ -53,7 +70,8 @@ impl Bundle {
             .map_err(|e| e.to_string())?;
         let measured = serde_json::from_slice(&output.stdout);
         if let (true, Ok(measured)) = (output.status.success(), measured) {
-            return Ok(measured);
+            let mounts = fs::read_to_string(mounts).map_err(|e| e.to_string())?;
+            return Ok(Found { measured, host_mounts: MountTable::parse(&mounts)? });
         }
         remove(sample.runtime, &states, &name);
         let said = String::from_utf8_lossy(&output.stderr);

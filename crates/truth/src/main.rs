@@ -162,7 +162,7 @@ fn inside(arguments: &Arguments) -> Result<bool, String> {
                         Ok(found) => {
                             let (tally, disagreements) =
                                 compare::compare(conditions, &sample, &predicted, &found, here);
-                            lock(report).compared(&sample, &found, tally, disagreements);
+                            lock(report).compared(&sample, &found.measured, tally, disagreements);
                         }
                     }
                 }

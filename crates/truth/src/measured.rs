@@ -21,7 +21,6 @@ use techniques::condition::{Condition, KERNEL_INTERFACES, MASKABLE, SocketFamily
 
 /// The host of the containers, as this process sees it.
 pub(crate) struct Here {
-    paths: HostPaths,
     namespaces: BTreeMap<NamespaceKind, u64>,
     user_namespace: u64,
     cgroup_device: Option<String>,
@@ -47,18 +46,18 @@ impl Here {
             cgroup_device: cgroup.map(|m| m.device.clone()),
             namespaces: NamespaceKind::ALL.into_iter().filter_map(|k| Some((k, inode(k.name())?))).collect(),
             user_namespace: inode("user").ok_or("no user namespace")?,
-            paths: HostPaths::new(&mounts),
             bounding: CapabilitySet(bounding & CapabilitySet::ALL.0),
             host: Arc::new(host()),
         })
     }
 
     /// The facts of a confinement that were measured; everything else is unknown.
-    pub(crate) fn confinement(&self, found: &Measurement) -> Confinement {
+    pub(crate) fn confinement(&self, found: &Measurement, host_mounts: &MountTable) -> Confinement {
+        let paths = HostPaths::new(host_mounts);
         let mut confinement = sources::process::blank(&self.host);
         let absent = ListedPaths::default();
         let view = HostView {
-            paths: &self.paths,
+            paths: &paths,
             bounding: self.bounding,
             absent: &absent,
             cgroup_device: self.cgroup_device.as_deref(),
@@ -262,7 +261,7 @@ pub(crate) struct Question {
     pub(crate) measured: Truth,
 }
 
-pub(crate) fn questions(predicted: &Confinement, found: &Measurement, here: &Here) -> Vec<Question> {
+pub(crate) fn questions(predicted: &Confinement, found: &Measurement) -> Vec<Question> {
     let mut questions = Vec::new();
     let mut ask = |name: String, predicted: Truth, measured: Truth| {
         questions.push(Question { name, predicted, measured });
@@ -320,7 +319,6 @@ pub(crate) fn questions(predicted: &Confinement, found: &Measurement, here: &Her
     if let Some(initial_by_number) = constant("user") {
         ask("the user namespace has the first one's number".into(), initial, initial_by_number.into());
     }
-    let _ = here;
     questions
 }
 
