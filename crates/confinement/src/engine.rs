@@ -210,6 +210,15 @@ impl Engine {
         Some(Engine::of_version(kind, (major, minor), patch, name))
     }
 
+    /// An engine of the release it reports, such as `20.10.24+dfsg1`; numbers that are not there count as 0.
+    pub fn of_release(kind: EngineKind, release: &str) -> Engine {
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().ok());
+        let (major, minor, patch) =
+            (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten());
+        let version = (major.unwrap_or_default(), minor.unwrap_or_default());
+        Engine::of_version(kind, version, patch, &format!("{}-{release}", kind.name()))
+    }
+
     /// An engine of a version, with the settings its packages ship.
     pub fn of_version(kind: EngineKind, version: (u32, u32), patch: Option<u32>, label: &str) -> Engine {
         let default = |value: bool| Fact::known(value, Origin::engine(label));

@@ -12,6 +12,7 @@ use crate::compose::{self, Environment, Files};
 use crate::context::Context;
 use crate::document::{Document, Limits, parse_bytes};
 use crate::kubernetes::{self, Objects};
+use crate::node::{self, Facts};
 use crate::walk::{self, Likely};
 use crate::{daemon, dockerfile, oci, quadlet, script};
 
@@ -213,6 +214,9 @@ fn one_file(
 
 /// A file or stream of unknown kind.
 fn bytes_of(bytes: &[u8], path: &Arc<str>, disk: &Disk, context: &Context) -> Found {
+    if let Some(text) = std::str::from_utf8(bytes).ok().filter(|text| node::recognise(text)) {
+        return Found { relevant: true, ..Found::of(measured(text, path)) };
+    }
     let is_yaml = path.ends_with(".yaml") || path.ends_with(".yml") || path.ends_with(".json");
     if !is_yaml {
         if quadlet::recognise(bytes, path) {
@@ -236,6 +240,19 @@ fn bytes_of(bytes: &[u8], path: &Arc<str>, disk: &Disk, context: &Context) -> Fo
         }
     }
     found
+}
+
+/// A container that was measured from inside.
+fn measured(text: &str, path: &Arc<str>) -> World {
+    let mut world = World::default();
+    match Facts::parse(text, path).and_then(|facts| facts.subject(path)) {
+        Ok((subject, notes)) => {
+            world.subjects.push(subject);
+            world.notes = notes;
+        }
+        Err(problem) => world.problems.push(problem),
+    }
+    world
 }
 
 fn one_document(document: &Document, disk: &Disk, context: &Context) -> Found {

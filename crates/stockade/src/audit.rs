@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use confinement::{Engine, EngineKind, Fact, Origin, PodDeclaration, Problem, World};
+use confinement::{Engine, EngineKind, Fact, Origin, PodDeclaration, Problem, Subject, SubjectKind, World};
 use policy::{Standard, StandardResult};
 use report::{Report, text};
 use sources::engine_api::{self, Wanted};
+use sources::host::read_host;
+use sources::node::Facts;
 use sources::{Context, compose, gather as files_of, process, run};
 use techniques::judge::{self, Options, Verdict};
 use techniques::severity::Severity;
@@ -22,9 +24,18 @@ use crate::arguments::{Audit, Colour, ContextArguments, Format, Threshold};
 const MAX_STDIN_BYTES: u64 = 64 << 20;
 
 pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
-    let context = context(&arguments.context)?;
+    let mut context = context(&arguments.context)?;
     let mut input = Input::default();
-    let world = gather(&arguments.targets, &arguments.run, &arguments.files, &context, &mut input)?;
+    let here = is_bare(arguments);
+    let targets = if here { whatever_is_here() } else { arguments.targets.clone() };
+    let mut problems = Vec::new();
+    if arguments.context.facts.is_none() && targets.iter().any(|t| is_live(t)) {
+        let (host, notes) = read_host();
+        context.host = Arc::new(host);
+        problems = notes;
+    }
+    let mut world = gather(&targets, &arguments.run, &arguments.files, &context, &mut input)?;
+    world.notes.extend(problems);
     let standards = standards(arguments, &world)?;
     let judgement = judge::judge(&world, Options { depth: arguments.depth });
     let report = Report {
@@ -32,7 +43,7 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
         judgement: &judgement,
         catalogue: Catalogue::get(),
         standards: &standards,
-        targets: &arguments.targets,
+        targets: &targets,
         version: env!("CARGO_PKG_VERSION"),
         threshold: arguments.depth,
         all: arguments.all,
@@ -95,6 +106,61 @@ impl Input {
     }
 }
 
+/// Whether nothing was named to be judged.
+fn is_bare(arguments: &Audit) -> bool {
+    arguments.targets.is_empty() && arguments.run.is_empty() && arguments.files.is_empty()
+}
+
+/// Targets that are read from this machine as it runs.
+fn is_live(target: &str) -> bool {
+    ["docker:", "podman:", "proc:", "host:"].iter().any(|scheme| target.starts_with(scheme))
+}
+
+/// This host, the engines whose sockets are here, and every container that /proc shows.
+fn whatever_is_here() -> Vec<String> {
+    let mut targets = vec!["host:".to_owned()];
+    let socket = |path: &str| Path::new(path).exists();
+    let user = std::env::var("XDG_RUNTIME_DIR").unwrap_or_default();
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    if set("DOCKER_HOST") || socket("/run/docker.sock") || socket(&format!("{user}/docker.sock")) {
+        targets.push("docker:".to_owned());
+    }
+    if set("CONTAINER_HOST")
+        || socket("/run/podman/podman.sock")
+        || socket(&format!("{user}/podman/podman.sock"))
+    {
+        targets.push("podman:".to_owned());
+    }
+    targets.push("proc:".to_owned());
+    targets
+}
+
+/// The host, judged by what the engine that is installed gives any container it starts here.
+fn host_subject(context: &Context) -> Subject {
+    let host = &context.host;
+    let installed =
+        |name: &str| host.components.get(name).and_then(|c| c.get()).and_then(|c| c.version.clone());
+    let engine = [
+        ("docker", EngineKind::Docker),
+        ("podman", EngineKind::Podman),
+        ("containerd", EngineKind::Containerd),
+    ]
+    .into_iter()
+    .find_map(|(name, kind)| Some(Engine::of_release(kind, &installed(name)?)))
+    .map_or_else(|| context.docker.clone(), Arc::new);
+    let name = host.name.clone().unwrap_or_else(|| "this host".into());
+    Subject {
+        id: format!("host:{name}").into(),
+        name: format!("a container by default of {} on {name}", engine.label).into(),
+        kind: SubjectKind::Host,
+        place: None,
+        realm: "host".into(),
+        namespace: None,
+        confinement: Arc::new(confinement::confine(&confinement::Request::default(), &engine, host)),
+        pod: None,
+    }
+}
+
 /// Everything the targets name, as one world.
 pub(crate) fn gather(
     targets: &[String],
@@ -132,6 +198,7 @@ pub(crate) fn gather(
                 told.extend(answer.container_ids);
                 world.extend(answer.world);
             }
+            "host:" => world.subjects.push(host_subject(context)),
             // Last, so that what an engine has told of is not told again.
             _ if scheme == "proc" => {}
             _ if matches!(scheme, "kubernetes" | "containerd") => {
@@ -186,6 +253,12 @@ pub(crate) fn context(arguments: &ContextArguments) -> anyhow::Result<Context> {
             EngineKind::Podman => context.podman = engine,
             EngineKind::Containerd | EngineKind::Crio => context.kubernetes = engine,
         }
+    }
+    if let Some(path) = &arguments.facts {
+        let name: Arc<str> = path.to_string_lossy().into();
+        let text = fs::read_to_string(path).with_context(|| name.to_string())?;
+        let facts = Facts::parse(&text, &name).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        context.host = Arc::new(facts.host(&name));
     }
     let mut users: BTreeMap<Arc<str>, Fact<Arc<str>>> = BTreeMap::new();
     for pair in &arguments.image_user {

@@ -6,36 +6,36 @@ use std::io::{self, BufWriter, Write};
 use anyhow::Context as _;
 use probe::measurement::{Measurement, Reading};
 
-use crate::arguments::{Facts, FactsFormat};
+use sources::node::Facts;
 
-pub(crate) fn run(arguments: &Facts) -> anyhow::Result<u8> {
-    let measurement = probe::measure(&probe::Options { active: arguments.active });
+use crate::arguments::{Facts as Arguments, FactsFormat};
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let facts = Facts::measure(&probe::Options { active: arguments.active });
     match &arguments.output {
         Some(path) => {
             let name = || path.display().to_string();
             let mut file = BufWriter::new(fs::File::create(path).with_context(name)?);
-            write(arguments.format, &measurement, &mut file)
-                .and_then(|()| file.flush())
-                .with_context(name)?;
+            write(arguments.format, &facts, &mut file).and_then(|()| file.flush()).with_context(name)?;
         }
         None => {
             let mut out = BufWriter::new(io::stdout().lock());
-            write(arguments.format, &measurement, &mut out).and_then(|()| out.flush())?;
+            write(arguments.format, &facts, &mut out).and_then(|()| out.flush())?;
         }
     }
-    for note in &measurement.notes {
+    for note in &facts.measurement.notes {
         eprintln!("note: {note}");
     }
     Ok(0)
 }
 
-fn write(format: FactsFormat, m: &Measurement, out: &mut dyn Write) -> io::Result<()> {
+fn write(format: FactsFormat, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     match format {
         FactsFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, m)?;
+            serde_json::to_writer_pretty(&mut *out, facts)?;
             writeln!(out)
         }
-        FactsFormat::Text => text(m, out),
+        FactsFormat::Text => text(&facts.measurement, out),
     }
 }
 

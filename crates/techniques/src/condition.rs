@@ -12,7 +12,7 @@ use std::fmt;
 use confinement::seccomp::{Architecture, Argument, Arguments, Resolved};
 use confinement::{
     AppArmor, AppArmorTemplate, Capability, Confinement, ControlApi, EngineKind, Fact, MountSource,
-    Namespace, NamespaceKind, Origin, Propagation, SeLinux, Seccomp, Truth,
+    Namespace, NamespaceKind, Origin, Propagation, Runtime, SeLinux, Seccomp, Truth,
 };
 
 use crate::barrier::Barrier;
@@ -155,6 +155,8 @@ pub enum Condition {
     ImageUntrusted,
     /// A kubelet runs the container.
     UnderKubelet,
+    /// This program starts or keeps the container: a runtime or an engine, as the flaw tables name it.
+    RunsUnder(String),
     /// A GPU is given through a vendor's hook or as a node.
     GpuDevice,
     /// A volume or folder is mounted writable that others may have too.
@@ -502,6 +504,7 @@ impl Condition {
             "user-namespace" if arguments == ["own"] => Condition::OwnUserNamespace,
             "image-untrusted" => Condition::ImageUntrusted,
             "cri" => Condition::UnderKubelet,
+            "runs-under" => Condition::RunsUnder(argument(0)?.to_owned()),
             "gpu-device" => Condition::GpuDevice,
             "bind-mount-shared" => Condition::WritableSharedMount,
             "module-available" => Condition::ModuleAvailable(argument(0)?.to_owned()),
@@ -552,6 +555,7 @@ impl Condition {
             | UserNamespacesEnabled
             | Flaw(_)
             | UnderKubelet
+            | RunsUnder(_)
             | ModuleAvailable(_)
             | SetsHostSysctl => Barrier::KernelSettings,
             HostKernel => Barrier::SandboxKernel,
@@ -958,6 +962,7 @@ impl Condition {
                 Some(engine) => Truth::from(engine.kind.is_cri()),
                 None => Truth::Unknown,
             },
+            Condition::RunsUnder(name) => runs_under(name, c, sink),
             Condition::GpuDevice => device_node("gpu", c, sink),
             Condition::WritableSharedMount => any(
                 c.mounts.iter(),
@@ -1119,6 +1124,7 @@ impl fmt::Display for Condition {
             OwnUserNamespace => f.write_str("user-namespace(own)"),
             ImageUntrusted => f.write_str("image-untrusted"),
             UnderKubelet => f.write_str("cri"),
+            RunsUnder(name) => write!(f, "runs-under({name})"),
             GpuDevice => f.write_str("gpu-device"),
             WritableSharedMount => f.write_str("bind-mount-shared"),
             ModuleAvailable(name) => write!(f, "module-available({name})"),
@@ -1838,6 +1844,33 @@ fn user_namespaces_enabled<S: Sink>(c: &Confinement, sink: &mut S) -> Truth {
         }
     }
     truth
+}
+
+/// Docker keeps its containers by containerd; every engine starts them by a runtime of its choice.
+fn runs_under<S: Sink>(name: &str, c: &Confinement, sink: &mut S) -> Truth {
+    let mut runtime = |wanted: &[Runtime]| {
+        sink.note(
+            || match c.runtime.get() {
+                Some(runtime) => format!("runs under {runtime}"),
+                None => "the runtime is not known".into(),
+            },
+            &c.runtime.origin,
+        );
+        c.runtime.is(|r| wanted.contains(r))
+    };
+    let engine = |kinds: &[EngineKind]| c.engine.as_ref().map(|e| kinds.contains(&e.kind)).into();
+    match name {
+        "runc" => runtime(&[Runtime::Runc]),
+        "crun" => runtime(&[Runtime::Crun]),
+        "youki" => runtime(&[Runtime::Youki]),
+        "kata" => runtime(&[Runtime::Kata]),
+        "docker" | "buildkit" => engine(&[EngineKind::Docker]),
+        "containerd" => engine(&[EngineKind::Docker, EngineKind::Containerd]),
+        "podman" | "buildah" => engine(&[EngineKind::Podman]),
+        "crio" | "cri-o" => engine(&[EngineKind::Crio]),
+        "kubernetes" => engine(&[EngineKind::Containerd, EngineKind::Crio]),
+        _ => Truth::True,
+    }
 }
 
 // ---- host, network, APIs ------------------------------------------------------------------------------------

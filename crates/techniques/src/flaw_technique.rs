@@ -44,7 +44,7 @@ fn as_technique(flaw: &Flaw) -> Value {
         "covers": [covered_row(flaw.component)],
         "explanation": format!("{}. Reachable when: {}.", flaw.title.trim_end_matches('.'), flaw.when.trim_end_matches('.')),
         "path": ["the container", format!("{} in {}", flaw.id, flaw.component), "the host"],
-        "premise": [format!("flaw({})", flaw.id)],
+        "premise": [format!("flaw({})", flaw.id), format!("runs-under({})", flaw.component)],
         "needs": needs,
         "sensor": [if kernel { "the system calls that its conditions name" } else { "creation of a container, or exec into one" }],
         "mitigations": [format!("Update {}.", flaw.component)],

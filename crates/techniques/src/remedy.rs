@@ -570,6 +570,7 @@ pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
         | Condition::CgroupParent
         | Condition::ImageUntrusted
         | Condition::UnderKubelet
+        | Condition::RunsUnder(_)
         | Condition::OwnUserNamespace
         | Condition::ModuleAvailable(_)
         | Condition::Flaw(_) => vec![],

@@ -217,7 +217,7 @@ fn s14_mknod_opens_no_disk() {
 fn s15_net_admin_counts_on_the_hosts_network_only() {
     let traffic = |given: &str| {
         let (_, judgement) = judged(given, usual());
-        judgement.subjects[0].weaknesses.iter().any(|w| w.technique().id == "host-network-administration")
+        judgement.subjects[0].weaknesses.iter().any(|w| w.technique().id == "control-host-network")
     };
     assert_eq!(verdict("docker run --cap-add NET_ADMIN a", json!({})), Verdict::Held);
     assert!(traffic("docker run --cap-add NET_ADMIN --network host a"));
