@@ -161,8 +161,12 @@ pub fn recognise(bytes: &[u8], path: &str) -> bool {
     section && (path.ends_with(".container") || !path.rsplit('/').next().unwrap_or(path).contains('.'))
 }
 
-/// The container of a unit; units that it names are read from its folder.
+/// The container of a unit; units that it names are read from its folder. Units of other types and drop-ins make no
+/// container, and are an empty world: they count where a container unit names them.
 pub fn read(bytes: &[u8], path: &Arc<str>, context: &Context) -> World {
+    if !path.ends_with(".container") && !recognise(bytes, path) {
+        return World::default();
+    }
     let folder = run::folder_of(path);
     let mut world = read_with(bytes, path, &|name| run::read_file(&folder, name).ok(), context);
     if !world.subjects.is_empty() && Path::new(&format!("{path}.d")).is_dir() {

@@ -229,6 +229,18 @@ fn a_unit_is_recognised_by_its_section() {
 }
 
 #[test]
+fn units_of_other_types_and_drop_ins_are_no_containers() {
+    for (path, text) in [
+        ("data.volume", "[Volume]\n"),
+        ("p.pod", "[Pod]\nNetwork=host\n"),
+        ("web.container.d/10.conf", "[Container]\nMemory=1g\n"),
+    ] {
+        let world = read(text.as_bytes(), &path.into(), &Context::assumed());
+        assert!(world.subjects.is_empty() && world.problems.is_empty(), "{path}");
+    }
+}
+
+#[test]
 fn every_key_is_listed_once() {
     let mut names: Vec<&str> = KEYS.iter().map(|(key, ..)| *key).chain(OTHER_KEYS.iter().copied()).collect();
     let count = names.len();

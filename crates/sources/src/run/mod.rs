@@ -44,6 +44,19 @@ pub fn read_line(text: &str, path: &Arc<str>, line: u32, context: &Context) -> W
     world
 }
 
+/// Whether text without a name is a command line, or lines of them: its first command makes a container.
+pub fn recognise(bytes: &[u8]) -> bool {
+    const ENOUGH: usize = 4 << 10;
+    let text = String::from_utf8_lossy(bytes.get(..ENOUGH).unwrap_or(bytes));
+    let path: Arc<str> = "-".into();
+    let start = Start { path: &path, line: 1, folder: "/", home: ASSUMED_HOME };
+    let mut first = None;
+    shell::commands(&text, &start, &mut |command| {
+        first.get_or_insert_with(|| made(&command).is_some());
+    });
+    first == Some(true)
+}
+
 /// As [`read_line`], for text that may hold no such command.
 pub(crate) fn read_text(text: &str, path: &Arc<str>, line: u32, context: &Context) -> World {
     let folder = folder_of(path);
@@ -142,20 +155,7 @@ impl<'a> Reader<'a> {
 
     /// Takes a command of the text; one that makes no container is passed over.
     pub(crate) fn take(&mut self, command: Command) {
-        let Some((engine, at)) = find_engine(&command.words) else { return };
-        let engine_word = command.words.get(at).cloned();
-        let mut around_words = command.words.get(at + 1..).unwrap_or_default();
-        let (global, used) = asked::read_global(around_words, engine);
-        around_words = around_words.get(used..).unwrap_or_default();
-        let verbs: Vec<&str> = around_words.iter().take(2).map(|word| word.value.as_str()).collect();
-        let (verb, used) = match verbs.as_slice() {
-            ["run" | "create", ..] => (Verb::Container, 1),
-            ["container", "run" | "create"] => (Verb::Container, 2),
-            ["pod", "create"] if engine == EngineKind::Podman => (Verb::Pod, 2),
-            _ => return,
-        };
-        let words = around_words.get(used..).unwrap_or_default();
-        let Some(engine_word) = engine_word else { return };
+        let Some(Made { engine, engine_word, verb, global, words }) = made(&command) else { return };
         // The endpoint may be set for this command alone.
         let mut realm = options::local_realm(engine);
         let endpoint = global.endpoint.or_else(|| {
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
             realm = format!("{}:{endpoint}", engine.name()).into();
         }
         match verb {
-            Verb::Container => self.container(engine, &engine_word, words, &command, realm, global.runtime),
+            Verb::Container => self.container(engine, engine_word, words, &command, realm, global.runtime),
             Verb::Pod => self.pod(engine, words, &command, &realm),
         }
     }
@@ -329,6 +329,32 @@ impl<'a> Reader<'a> {
         request.no_new_privileges =
             request.no_new_privileges.take().or_else(|| pod.no_new_privileges.clone());
     }
+}
+
+/// A command that makes a container or pod, taken apart.
+struct Made<'c> {
+    engine: EngineKind,
+    engine_word: &'c Word,
+    verb: Verb,
+    global: asked::Global,
+    /// Behind the verb.
+    words: &'c [Word],
+}
+
+fn made(command: &Command) -> Option<Made<'_>> {
+    let (engine, at) = find_engine(&command.words)?;
+    let engine_word = command.words.get(at)?;
+    let words = command.words.get(at + 1..).unwrap_or_default();
+    let (global, used) = asked::read_global(words, engine);
+    let words = words.get(used..).unwrap_or_default();
+    let verbs: Vec<&str> = words.iter().take(2).map(|word| word.value.as_str()).collect();
+    let (verb, used) = match verbs.as_slice() {
+        ["run" | "create", ..] => (Verb::Container, 1),
+        ["container", "run" | "create"] => (Verb::Container, 2),
+        ["pod", "create"] if engine == EngineKind::Podman => (Verb::Pod, 2),
+        _ => return None,
+    };
+    Some(Made { engine, engine_word, verb, global, words: words.get(used..).unwrap_or_default() })
 }
 
 /// For values that name nothing but paths.

@@ -284,6 +284,19 @@ fn control_apis_and_the_named_parts_of_a_confinement() {
 }
 
 #[test]
+fn lines_on_standard_input_are_recognised_by_their_first_command() {
+    for text in ["docker run x", "# web\nsudo docker run x\n", "D=1 podman --log-level x container create y"]
+    {
+        assert!(recognise(text.as_bytes()), "{text}");
+    }
+    for text in
+        ["", "services:\n  a:\n    command: docker run x\n", "docker ps", "{}", "FROM docker\nRUN x", "\0"]
+    {
+        assert!(!recognise(text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
 fn a_profile_that_is_no_ordinary_file_is_not_read() {
     // A read of the kernel's log would wait for the next message.
     for file in ["/proc/kmsg", "/dev/zero", "/proc/self/environ", "/", "/absent"] {
