@@ -11,6 +11,7 @@ pub mod dockerfile;
 pub mod document;
 pub mod engine_api;
 pub mod gather;
+pub mod host;
 pub mod kubernetes;
 pub mod measured;
 pub mod oci;

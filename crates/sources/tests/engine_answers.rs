@@ -70,7 +70,11 @@ fn serve(socket: &Socket, answer: impl Fn(&str, &mut UnixStream) + Send + 'stati
 fn daemon(answers: &[(&str, &str)]) -> Socket {
     let socket = Socket::new();
     let usual = [
-        ("/version", r#"{"Version": "29.1.0", "ApiVersion": "1.99", "MinAPIVersion": "1.44"}"#),
+        (
+            "/version",
+            r#"{"Version": "29.1.0", "ApiVersion": "1.99", "MinAPIVersion": "1.44",
+            "Components": [{"Name": "Engine", "Version": "29.1.0"}, {"Name": "runc", "Version": "1.3.3"}]}"#,
+        ),
         (
             "/info",
             r#"{"Name": "elsewhere", "KernelVersion": "6.1.0", "CgroupVersion": "2",
@@ -203,6 +207,8 @@ fn a_container_that_went_away_is_a_note_and_the_rest_is_read() {
     // The daemon is not of this machine: its host is what it tells.
     let host = &world.subjects[1].confinement.host;
     assert_eq!(host.kernel_release.value.as_deref(), Some("6.1.0"));
+    let runc = host.components.get("runc").and_then(confinement::Fact::get).unwrap();
+    assert_eq!(runc.version.as_deref(), Some("1.3.3"));
     let engine = world.subjects[0].confinement.engine.clone().unwrap();
     assert_eq!((engine.version, engine.patch), ((29, 1), Some(0)));
     assert_eq!(engine.settings.inter_container.value, Some(false));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use confinement::engine::SeccompDefault;
+use confinement::host::Installed;
 use confinement::{Engine, EngineKind, Fact, Host, MountSource, Origin, Problem, World};
 
 use super::answer::{Answer, Field};
@@ -78,7 +79,7 @@ fn read(
     let all = client.get("/containers/json?all=1", "docker ps")?;
 
     let local = matches!(endpoint, Endpoint::Unix(_)) && is_this_machine(&info.root());
-    let host = if local { this_host.clone() } else { Arc::new(host_of(&info.root())) };
+    let host = if local { this_host.clone() } else { Arc::new(host_of(&version.root(), &info.root())) };
     let engine = Arc::new(engine(&client, &version.root(), &info.root(), local, endpoint, &mut told.world)?);
     let list: Vec<Listed> = all.root().list().iter().filter_map(listed).collect();
     let neighbours = Neighbours {
@@ -191,7 +192,7 @@ fn is_this_machine(info: &Field<'_>) -> bool {
 }
 
 /// What a daemon elsewhere tells of its host.
-fn host_of(info: &Field<'_>) -> Host {
+fn host_of(version: &Field<'_>, info: &Field<'_>) -> Host {
     let options = security_options(info);
     let has = |name: &str| options.iter().any(|o| &*o.name == name);
     let origin = info.get("SecurityOptions").origin();
@@ -206,6 +207,15 @@ fn host_of(info: &Field<'_>) -> Host {
     // moby leaves a module out that the kernel does not enforce; others are not told.
     let lsms: Vec<Arc<str>> = ["apparmor", "selinux"].into_iter().filter(|n| has(n)).map(Arc::from).collect();
     host.lsms = Fact::known(lsms.into(), origin);
+    let installed = |version: &Arc<str>| Installed { version: Some(version.clone()), ..Installed::default() };
+    host.kernel = host.kernel_release.map(installed);
+    for part in version.get("Components").list() {
+        let name = part.get("Name").plain().unwrap_or_default();
+        let name = if &*name == "Engine" { "docker".into() } else { name };
+        if let Some(version) = part.get("Version").filled() {
+            host.components.insert(name, version.map(installed));
+        }
+    }
     host
 }
 

@@ -25,6 +25,7 @@ use crate::measured::{self, Observed, printable};
 pub use files::read_text;
 pub use table::{Container, Table};
 pub use view::View;
+pub(crate) use view::{mount_table, namespace as read_namespace};
 
 /// Every container of this machine, or the one that `name` names: a container's id or the start of it, or the
 /// number of one of its processes. Containers whose id is in `known` are left out, as an engine has told them.

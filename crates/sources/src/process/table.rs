@@ -68,6 +68,8 @@ pub struct Table {
     pub containers: Vec<Container>,
     /// Processes whose namespaces this program may not see.
     pub unreadable: usize,
+    /// Effective ids of the processes that are in no container.
+    pub host_uids: BTreeSet<u32>,
 }
 
 /// What is read of every process.
@@ -75,6 +77,7 @@ struct Process {
     pid: u32,
     parent: u32,
     program: String,
+    uid: u32,
     mount_namespace: u64,
     pid_namespace: u64,
 }
@@ -92,6 +95,9 @@ impl Table {
         let mut containers: Vec<Container> =
             groups.values().filter_map(|group| container(group, &by_pid, view)).collect();
         containers.sort_by_key(|c| (c.started, c.init));
+        let inside: BTreeSet<u64> = containers.iter().map(|c| c.mount_namespace).collect();
+        let outside = processes.iter().filter(|p| !inside.contains(&p.mount_namespace));
+        let host_uids = outside.map(|p| p.uid).collect();
         // A program that unshares its mount namespace inside a container stays part of that container.
         let roots: BTreeMap<u32, Option<Arc<str>>> =
             containers.iter().flat_map(|c| c.members.iter().map(|pid| (*pid, c.id.clone()))).collect();
@@ -99,7 +105,7 @@ impl Table {
             let parent = by_pid.get(&c.init).map_or(0, |p| p.parent);
             !roots.get(&parent).is_some_and(|outer| *outer == c.id && c.id.is_some())
         });
-        Table { containers, unreadable }
+        Table { containers, unreadable, host_uids }
     }
 
     pub fn by_id(&self, id: &str) -> Option<&Container> {
@@ -200,6 +206,7 @@ fn processes() -> (Vec<Process>, usize) {
                 pid,
                 parent: status.parent,
                 program: status.name,
+                uid: status.credentials.uid,
                 mount_namespace,
                 pid_namespace,
             }),

@@ -109,7 +109,7 @@ fn is_absent(path: &str) -> bool {
     matches!(first.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
-pub(super) fn mount_table(path: &Path) -> Result<MountTable, String> {
+pub(crate) fn mount_table(path: &Path) -> Result<MountTable, String> {
     let bytes = read_bytes(path, MOUNTINFO_LIMIT).map_err(|error| error.to_string())?;
     MountTable::parse(&String::from_utf8_lossy(&bytes))
 }
@@ -126,7 +126,7 @@ fn readable_namespaces_or(pid: u32) -> BTreeMap<&'static str, u64> {
 }
 
 /// Reads `mnt:[4026531840]`.
-pub(super) fn namespace(pid: u32, name: &str) -> std::io::Result<u64> {
+pub(crate) fn namespace(pid: u32, name: &str) -> std::io::Result<u64> {
     let link = std::fs::read_link(format!("/proc/{pid}/ns/{name}"))?;
     let text = link.to_string_lossy();
     let number = text.split_once('[').and_then(|(_, rest)| rest.trim_end_matches(']').parse().ok());
