@@ -351,6 +351,8 @@ pub struct SecurityModules {
     pub active: Option<Vec<String>>,
     /// `/proc/self/attr/current` as it stands.
     pub attr_current: Option<String>,
+    /// Whether a module of this kernel labels processes at all.
+    pub labels: Option<bool>,
     /// `/proc/self/attr/apparmor/current`, or `attr_current` where its form is AppArmor's.
     pub apparmor_profile: Option<String>,
     /// `enforce`, `complain`, `kill`, `unconfined`, …

@@ -50,7 +50,14 @@ impl Plan {
 
     pub(crate) fn read(&self, answers: &Answers) -> SecurityModules {
         let text = |path| files::value(path).value.filter(|v| !v.is_empty());
-        let attr_current = text("/proc/self/attr/current");
+        let label = files::value("/proc/self/attr/current");
+        // security_getprocattr(): EINVAL where no module answers.
+        let labels = match label.error.as_deref() {
+            None => Some(true),
+            Some("EINVAL") => Some(false),
+            Some(_) => None,
+        };
+        let attr_current = label.value.filter(|v| !v.is_empty());
         let active = text("/sys/kernel/security/lsm")
             .map(|list| list.split(',').map(str::to_owned).collect())
             .or_else(|| self.listed(answers));
@@ -67,6 +74,7 @@ impl Plan {
         SecurityModules {
             active,
             attr_current,
+            labels,
             apparmor_profile,
             apparmor_mode,
             apparmor_enabled,
