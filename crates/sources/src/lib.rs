@@ -14,6 +14,7 @@ pub mod gather;
 pub mod host;
 pub mod kubernetes;
 pub mod measured;
+pub mod node;
 pub mod oci;
 pub mod options;
 pub mod process;

@@ -11,6 +11,7 @@ use confinement::{
     Propagation, Seccomp, Subject, SubjectKind, World,
 };
 use sources::engine_api::{self, Told, Wanted};
+use sources::node::Facts;
 use sources::process;
 
 const IMAGE: &str = "stockade-test-busybox";
@@ -503,5 +504,93 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(&self.0).output();
+    }
+}
+
+/// Prints facts when it is started inside a container by `from_inside`; otherwise there is nothing to do.
+#[test]
+fn measure_when_asked() {
+    if std::env::var_os("STOCKADE_MEASURE").is_some() {
+        let facts = Facts::measure(&probe::Options::default());
+        println!("\n{}", serde_json::to_string(&facts).unwrap());
+    }
+}
+
+/// What this very program needs to run in an image that has no C library.
+fn own_program() -> Vec<String> {
+    let program = std::env::current_exe().unwrap();
+    let mut options =
+        vec![format!("--volume={}:/measure:ro", program.display()), "--volume=/usr/lib:/lib:ro".to_owned()];
+    if std::path::Path::new("/lib64").exists() {
+        options.push("--volume=/lib64:/lib64:ro".to_owned());
+    }
+    options
+}
+
+impl Started {
+    /// As a process inside measures it.
+    fn read_inside(&self) -> Subject {
+        let measure = ["/measure", "--exact", "measure_when_asked", "--nocapture"];
+        let arguments = [&["exec", "--env", "STOCKADE_MEASURE=1", &self.name][..], &measure].concat();
+        let output = run(self.engine, &arguments);
+        let json = output.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{output}"));
+        assert!(sources::node::recognise(json));
+        let path = Arc::from("-");
+        let (subject, _) = Facts::parse(json, &path).unwrap().subject(&path).unwrap();
+        subject
+    }
+}
+
+/// The facts that a process inside can know, without those that differ by nature.
+fn inside_facts(c: &Confinement) -> Vec<String> {
+    let by_nature =
+        ["runtime", "control apis", "seccomp", "all host nodes", "masked", "read-only", "shared segment"];
+    facts(c).into_iter().filter(|f| !by_nature.iter().any(|start| f.starts_with(start))).collect()
+}
+
+#[test]
+fn a_container_measured_from_inside_has_the_facts_that_docker_tells() {
+    if !present(DOCKER) {
+        return;
+    }
+    let own = own_program();
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    let sets: [&[&str]; 3] = [
+        &[],
+        &[
+            "--cap-add=SYS_ADMIN",
+            "--security-opt=seccomp=unconfined",
+            "--pid=host",
+            "--volume=/:/host",
+            "--volume=/etc:/e:ro",
+        ],
+        &[
+            "--user=10001:10001",
+            "--cap-drop=ALL",
+            "--security-opt=no-new-privileges",
+            "--memory=64m",
+            "--pids-limit=50",
+            "--device=/dev/kmsg",
+            "--tmpfs=/scratch",
+            "--volume=/run/docker.sock:/d.sock",
+            "--network=none",
+        ],
+    ];
+    for (number, set) in sets.iter().enumerate() {
+        let container = Started::docker(&format!("inside-{number}"), &[&own, *set].concat());
+        let (engine, _) = container.read();
+        let inside = container.read_inside();
+        let (left, right) = (inside_facts(&engine.confinement), inside_facts(&inside.confinement));
+        let only =
+            |a: &[String], b: &[String]| a.iter().filter(|f| !b.contains(f)).cloned().collect::<Vec<_>>();
+        assert_eq!(only(&left, &right), only(&right, &left), "{set:?}");
+        let permits_mount = match inside.confinement.seccomp.get().unwrap() {
+            Seccomp::Disabled => true,
+            Seccomp::Measured(answers) => answers["mount"],
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(permits_mount, set.contains(&"--cap-add=SYS_ADMIN"));
+        let masked = inside.confinement.masked_paths.get().unwrap();
+        assert!(masked.iter().any(|p| &**p == "/proc/keys"), "{masked:?}");
     }
 }

@@ -23,6 +23,7 @@ use confinement::{
 use crate::measured::{self, Observed, printable};
 
 pub use files::read_text;
+pub(crate) use table::is_interface_of_use;
 pub use table::{Container, Table};
 pub use view::View;
 pub(crate) use view::{mount_table, namespace as read_namespace};

@@ -232,6 +232,17 @@ impl HostPaths {
         self.targets.iter().any(|target| target != path.as_str() && path.shows(target))
     }
 
+    /// What can be told of the host's mounts by a table that is not the host's: `places` are devices with a root
+    /// and the host's path for it, and every peer group may be the host's.
+    pub fn guessed(places: Vec<(String, String, String)>, own: &MountTable) -> HostPaths {
+        let mut by_device: HashMap<String, Vec<(String, String)>> = HashMap::new();
+        for (device, root, target) in places {
+            by_device.entry(device).or_default().push((root, target));
+        }
+        let groups = own.entries.iter().flat_map(|m| [m.shared, m.master]).flatten();
+        HostPaths { by_device, targets: Vec::new(), peer_groups: groups.collect() }
+    }
+
     /// The path of the host that shows what `mount` shows; `None` where the host has the file system mounted
     /// nowhere that shows it.
     pub fn resolve(&self, device: &str, root: &str) -> Option<HostPath> {

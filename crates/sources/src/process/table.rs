@@ -376,13 +376,17 @@ fn label(pid: u32) -> Option<Label> {
     None
 }
 
-/// `/proc/PID/net/dev`, whether there is more than the loopback and the devices that a kernel puts into every
-/// network namespace (net.core.fb_tunnels_only_for_init_net).
+/// `/proc/PID/net/dev` (proc_pid_net(5)).
 fn has_interface(text: &str) -> bool {
+    text.lines().filter_map(|line| line.split_once(':')).any(|(name, _)| is_interface_of_use(name.trim()))
+}
+
+/// Not the loopback, nor a device that a kernel puts into every network namespace
+/// (net.core.fb_tunnels_only_for_init_net).
+pub(crate) fn is_interface_of_use(name: &str) -> bool {
     const EVERYWHERE: &[&str] =
         &["lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"];
-    let names = text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
-    names.into_iter().any(|name| !EVERYWHERE.contains(&name))
+    !EVERYWHERE.contains(&name)
 }
 
 /// The filter in the `config.json` that the runtime was given (runtime-spec, config-linux.md, "Seccomp").
