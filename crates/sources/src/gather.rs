@@ -14,7 +14,7 @@ use crate::document::{Document, Limits, parse_bytes};
 use crate::kubernetes::{self, Objects};
 use crate::node::{self, Facts};
 use crate::walk::{self, Likely};
-use crate::{daemon, dockerfile, oci, quadlet, script};
+use crate::{daemon, dockerfile, oci, quadlet, run, script};
 
 /// Files larger than this are not read.
 pub const MAX_FILE_BYTES: usize = 32 << 20;
@@ -205,7 +205,10 @@ fn one_file(
         return Found::default();
     }
     match walk::likely(path) {
-        Some(Likely::Dockerfile) => Found::of(dockerfile::read(&bytes, &name, context)),
+        Some(Likely::Dockerfile) if named || dockerfile::recognise(&bytes, &name) => {
+            Found::of(dockerfile::read(&bytes, &name, context))
+        }
+        Some(Likely::Dockerfile) => Found::default(),
         Some(Likely::Quadlet) => Found::of(quadlet::read(&bytes, &name, context)),
         Some(Likely::Script) => Found::of(script::read(&bytes, &name, context)),
         _ => bytes_of(&bytes, &name, disk, context),
@@ -225,7 +228,8 @@ fn bytes_of(bytes: &[u8], path: &Arc<str>, disk: &Disk, context: &Context) -> Fo
         if dockerfile::recognise(bytes, path) {
             return Found::of(dockerfile::read(bytes, path, context));
         }
-        if script::recognise(bytes, path) {
+        let is_script = script::recognise(bytes, path) || (&**path == "-" && run::recognise(bytes));
+        if is_script {
             return Found::of(script::read(bytes, path, context));
         }
     }
