@@ -594,3 +594,99 @@ fn a_container_measured_from_inside_has_the_facts_that_docker_tells() {
         assert!(masked.iter().any(|p| &**p == "/proc/keys"), "{masked:?}");
     }
 }
+
+/// A second daemon with settings of its own, ended with the test.
+struct Daemon {
+    child: std::process::Child,
+    folder: tempfile::TempDir,
+    bridge: String,
+}
+
+impl Daemon {
+    fn start(configuration: &str, options: &[&str]) -> Option<Daemon> {
+        let folder = tempfile::Builder::new().prefix("stockade-test-").tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        // A bridge of its own: without one the daemon takes down that of the first.
+        let bridge = format!("stockade{}", std::process::id() % 100_000);
+        let made = Command::new("ip").args(["link", "add", &bridge, "type", "bridge"]).output();
+        if !made.is_ok_and(|o| o.status.success()) {
+            eprintln!("skipped: no bridge can be made here");
+            return None;
+        }
+        run(&["ip"], &["address", "add", "172.31.251.1/24", "dev", &bridge]);
+        std::fs::write(path("daemon.json"), configuration).unwrap();
+        let child = Command::new("dockerd")
+            .args(["--host", &format!("unix://{}", path("d.sock")), "--data-root", &path("data")])
+            .args([
+                "--exec-root",
+                &path("exec"),
+                "--pidfile",
+                &path("pid"),
+                "--config-file",
+                &path("daemon.json"),
+            ])
+            .args(["--bridge", &bridge, "--iptables=false"])
+            .args(options)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::fs::File::create(path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut daemon = Daemon { child, folder, bridge };
+        for _ in 0..100 {
+            let host = format!("unix://{}", daemon.socket().display());
+            if Command::new(DOCKER[0]).args(["-H", &host, "version"]).output().unwrap().status.success() {
+                return Some(daemon);
+            }
+            if daemon.child.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!(
+            "dockerd did not start: {}",
+            std::fs::read_to_string(daemon.folder.path().join("log")).unwrap()
+        );
+    }
+    fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join("d.sock")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).output();
+        let _ = self.child.wait();
+        let _ = Command::new("ip").args(["link", "delete", &self.bridge]).output();
+        // A daemon that failed leaves its data folder mounted on itself.
+        let _ = Command::new("umount").arg(self.folder.path().join("data")).output();
+    }
+}
+
+#[test]
+fn settings_of_a_daemon_come_from_its_file_its_flags_and_itself() {
+    if !present(DOCKER) {
+        return;
+    }
+    let configuration = r#"{"no-new-privileges": true, "live-restore": true,
+        "insecure-registries": ["registry.example:5000"]}"#;
+    let options =
+        ["--host", "tcp://127.0.0.1:0", "--userland-proxy=false", "--default-ipc-mode", "shareable"];
+    let Some(daemon) = Daemon::start(configuration, &options) else { return };
+    let endpoint = engine_api::Endpoint::Unix(daemon.socket());
+    let told = engine_api::docker_at(&endpoint, Wanted::default(), &Arc::new(Host::default()));
+    assert!(told.world.problems.is_empty(), "{:#?}", told.world.problems);
+    let subject = &told.world.subjects[0];
+    let engine = subject.confinement.engine.as_ref().unwrap();
+    let settings = &engine.settings;
+    assert_eq!(settings.inter_container.value, Some(true));
+    assert_eq!(settings.no_new_privileges.value, Some(true));
+    assert_eq!(settings.live_restore.value, Some(true));
+    assert_eq!(settings.userland_proxy.value, Some(false));
+    assert_eq!(settings.default_ipc.as_ref().and_then(|f| f.value.as_deref()), Some("shareable"));
+    let registries: Vec<_> = settings.insecure_registries.iter().filter_map(|f| f.value.as_deref()).collect();
+    assert!(registries.contains(&"registry.example:5000"), "{registries:?}");
+    let tcp: Vec<_> = settings.tcp.iter().filter_map(Fact::get).collect();
+    assert_eq!(tcp.len(), 1, "{tcp:?}");
+    assert!(tcp[0].address.starts_with("tcp://127.0.0.1") && !tcp[0].verifies_clients);
+    assert_eq!(subject.confinement.identity.no_new_privileges.value, Some(true));
+}

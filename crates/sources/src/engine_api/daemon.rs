@@ -1,73 +1,65 @@
 //! What dockerd does not tell over its API: the TCP addresses it listens on, and a few defaults. They stand on its
 //! command line and in its daemon.json (dockerd(8)); both are read where the daemon runs here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use confinement::engine::{Settings, TcpApi};
-use confinement::{Fact, Origin};
+use confinement::engine::TcpApi;
+use confinement::{Engine, Fact, Origin};
 
-use super::answer::Answer;
 use super::http::Endpoint;
+use crate::document::{Limits, parse_bytes};
 use crate::process::files::{read_bytes, read_text};
 
-/// A flag and where it was given.
+const FILE_LIMIT: u64 = 4 << 20;
+
+/// A flag as it was given.
 struct Flag {
     name: String,
     value: String,
 }
 
-pub(super) fn overlay(endpoint: &Endpoint, settings: &mut Settings) {
+pub(super) fn overlay(endpoint: &Endpoint, engine: &mut Engine) {
     let Endpoint::Unix(socket) = endpoint else { return };
     let Some((pid, words)) = daemon_of(socket) else { return };
     let flags = flags(&words);
-    let asked = format!("command line of dockerd, process {pid}");
     let value = |name: &str| flags.iter().rev().find(|f| f.name == name).map(|f| f.value.as_str());
-    let file = value("config-file").map_or_else(|| PathBuf::from("/etc/docker/daemon.json"), PathBuf::from);
-    let configuration = read_text(&file)
-        .ok()
-        .and_then(|text| Answer::parse(text.as_bytes(), file.display().to_string()).ok());
-    let root = configuration.as_ref().map(Answer::root);
-
-    let set = |name: &str| {
-        let flag = value(name).map(|v| {
-            Fact::known(
-                !matches!(v, "false" | "0" | "f" | "F"),
-                Origin::measured(format!("{asked}: --{name}")),
-            )
-        });
-        flag.or_else(|| root.as_ref()?.get(name).boolean())
-    };
+    let file: Arc<str> = value("config-file").unwrap_or("/etc/docker/daemon.json").into();
+    if let Ok(bytes) = read_bytes(Path::new(&*file), FILE_LIMIT) {
+        for document in parse_bytes(&bytes, &file, &Limits::default()).into_iter().flatten() {
+            // The daemon runs with this file; what is wrong in it is for a reader of files to say.
+            let _ = crate::daemon::apply(&document, engine);
+        }
+    }
+    let settings = &mut engine.settings;
+    let origin = |name: &str| Origin::measured(format!("command line of dockerd, process {pid}: --{name}"));
+    let text = |name: &str| value(name).map(|v| Fact::known(Arc::from(v), origin(name)));
+    let set = |name: &str| text(name).map(|v| v.map(|v| !matches!(&**v, "false" | "0" | "f" | "F")));
     if let Some(proxy) = set("userland-proxy") {
         settings.userland_proxy = proxy;
     }
-    let verifies = set("tlsverify").and_then(|f| f.value).unwrap_or(false);
-    let mut hosts: Vec<Fact<Arc<str>>> = flags
-        .iter()
-        .filter(|f| f.name == "host")
-        .map(|f| Fact::known(f.value.as_str().into(), Origin::measured(format!("{asked}: --host"))))
-        .collect();
-    if let Some(root) = &root {
-        hosts.extend(root.get("hosts").texts());
+    if let Some(no_new_privileges) = set("no-new-privileges") {
+        settings.no_new_privileges = no_new_privileges;
     }
-    settings.tcp = hosts
-        .iter()
-        .filter(|host| host.get().is_some_and(|h| h.starts_with("tcp://")))
-        .map(|host| host.map(|address| TcpApi { address: address.clone(), verifies_clients: verifies }))
-        .collect();
-    settings.default_ulimits = flags.iter().any(|f| f.name == "default-ulimit")
-        || root.as_ref().is_some_and(|r| !r.get("default-ulimits").is_absent());
-    for (name, setting) in
-        [("default-ipc-mode", &mut settings.default_ipc), ("cgroup-parent", &mut settings.cgroup_parent)]
-    {
-        let flag = value(name).map(|v| Fact::known(v.into(), Origin::measured(format!("{asked}: --{name}"))));
-        if let Some(found) = flag.or_else(|| root.as_ref()?.get(name).filled()) {
-            *setting = Some(found);
+    let verifies = set("tlsverify").and_then(|f| f.value);
+    for api in &mut settings.tcp {
+        if let (Some(api), Some(verifies)) = (&mut api.value, verifies) {
+            api.verifies_clients = verifies;
         }
     }
-    let name = "default-cgroupns-mode";
-    let mode = value(name).map(|v| Fact::known(Arc::from(v), Origin::measured(format!("{asked}: --{name}"))));
-    if let Some(mode) = mode.or_else(|| root.as_ref()?.get(name).filled()) {
+    for host in flags.iter().filter(|f| f.name == "host" && f.value.starts_with("tcp://")) {
+        let verifies_clients = verifies.unwrap_or(false);
+        let api = TcpApi { address: host.value.as_str().into(), verifies_clients };
+        settings.tcp.push(Fact::known(api, origin("host")));
+    }
+    settings.default_ulimits |= flags.iter().any(|f| f.name == "default-ulimit");
+    if let Some(mode) = text("default-ipc-mode") {
+        settings.default_ipc = Some(mode);
+    }
+    if let Some(parent) = text("cgroup-parent") {
+        settings.cgroup_parent = Some(parent);
+    }
+    if let Some(mode) = text("default-cgroupns-mode") {
         settings.default_cgroup_namespace_host = Some(mode.map(|m| &**m == "host"));
     }
 }
@@ -98,7 +90,17 @@ fn daemon_of(socket: &Path) -> Option<(u32, Vec<String>)> {
 /// `--name=value`, `--name value`, `-H value`, and switches without a value.
 fn flags(words: &[String]) -> Vec<Flag> {
     /// Switches take a value only behind `=` (spf13/pflag, `NoOptDefVal`).
-    const SWITCHES: &[&str] = &["userland-proxy", "tlsverify", "tls", "icc", "live-restore", "experimental"];
+    const SWITCHES: &[&str] = &[
+        "userland-proxy",
+        "tlsverify",
+        "tls",
+        "icc",
+        "live-restore",
+        "experimental",
+        "no-new-privileges",
+        "selinux-enabled",
+        "debug",
+    ];
     let mut found = Vec::new();
     let mut rest = words.iter().skip(1).peekable();
     while let Some(word) = rest.next() {

@@ -252,13 +252,20 @@ fn engine(
     }
     let ((major, minor), patch) = numbers.unwrap_or(((u32::MAX, 0), None));
     let mut engine = Engine::of_version(EngineKind::Docker, (major, minor), patch, &format!("docker-{text}"));
+    if local {
+        daemon::overlay(endpoint, &mut engine);
+    }
+    // What the daemon itself says stands above its file and its command line.
     let options = security_options(info);
     let origin = info.get("SecurityOptions").origin();
     let has = |name: &str| Fact::known(options.iter().any(|o| &*o.name == name), origin.clone());
     let settings = &mut engine.settings;
     settings.userns_remap = has("userns");
     settings.rootless = has("rootless");
-    settings.no_new_privileges = has("no-new-privileges");
+    // Daemons before 23 do not tell it, so that its absence says nothing.
+    if has("no-new-privileges").value == Some(true) {
+        settings.no_new_privileges = has("no-new-privileges");
+    }
     settings.selinux_enabled = has("selinux");
     settings.seccomp_profile = match options.iter().find(|o| &*o.name == "seccomp") {
         // Without kernel support nothing is loaded (moby pkg/sysinfo).
@@ -293,9 +300,6 @@ fn engine(
     }
     if let Some(Some(icc)) = optional(inter_container(client), "networks", &source_of(endpoint), world)? {
         settings.inter_container = icc;
-    }
-    if local {
-        daemon::overlay(endpoint, settings);
     }
     Ok(engine)
 }
