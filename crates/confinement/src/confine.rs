@@ -765,6 +765,9 @@ pub fn default_device_rules() -> Vec<DeviceRule> {
         (5, Some(0)),
         (5, Some(2)),
         (136, None),
+        // TUN and TAP: in runc's list but for releases 1.2.0 to 1.2.3 (opencontainers/runc#3468, #4556), measured
+        // with 1.1.5.
+        (10, Some(200)),
     ] {
         rules.push(rule(true, Char, Some(major), minor, "rwm"));
     }

@@ -734,10 +734,17 @@ impl Condition {
                     let backed = fact_is(
                         &m.source,
                         sink,
-                        |s| matches!(s, MountSource::Host(_) | MountSource::Volume(_)),
+                        // The kernel's own file systems hold no files of the host's disks.
+                        |s| match s {
+                            MountSource::Host(p) => {
+                                !["/proc", "/sys", "/dev"].iter().any(|k| p.is_at_or_below(k))
+                            }
+                            MountSource::Volume(_) => true,
+                            _ => false,
+                        },
                         |_| format!("{} is a file system of the host", m.target),
                     );
-                    if *write { backed.and(!Truth::from(m.read_only.value)) } else { backed }
+                    if *write { backed.and(some_writable(m)) } else { backed }
                 },
                 || "no file system of the host is mounted".into(),
             )
@@ -969,7 +976,7 @@ impl Condition {
                 sink,
                 |m, sink| {
                     let shared = m.source.is(|s| matches!(s, MountSource::Host(_) | MountSource::Volume(_)));
-                    let truth = shared.and(!Truth::from(m.read_only.value));
+                    let truth = shared.and(some_writable(m));
                     if truth.is_true() {
                         sink.note(
                             || format!("{} is mounted writable, and may be elsewhere too", m.target),
@@ -1488,6 +1495,17 @@ fn writable<S: Sink>(
     }
 }
 
+/// Whether something can be written through a mount. Where read-only does not hold for the mounts that it brings along,
+/// it is the host's to say what these are.
+fn some_writable(m: &confinement::Mount) -> Truth {
+    let others = m.recursive_read_only.value != Some(true)
+        && m.host_path().is_some_and(|source| objects::brings_others(m, source));
+    match m.read_only.value {
+        Some(true) if others => Truth::Unknown,
+        read_only => !Truth::from(read_only),
+    }
+}
+
 fn writable_host_mount<S: Sink>(option: MountOption, c: &Confinement, sink: &mut S) -> Truth {
     any(
         c.mounts.iter(),
@@ -1505,9 +1523,11 @@ fn writable_host_mount<S: Sink>(option: MountOption, c: &Confinement, sink: &mut
                 MountOption::Dev => m.nodev,
             };
             if blocked {
-                return Truth::False;
+                // The option holds for the top mount alone.
+                let others = m.host_path().is_some_and(|source| objects::brings_others(m, source));
+                return if others { Truth::Unknown } else { Truth::False };
             }
-            let writable = !Truth::from(m.read_only.value);
+            let writable = some_writable(m);
             if writable.is_true() {
                 sink.note(|| format!("files of the host can be written at {}", m.target), &m.source.origin);
             }
@@ -1553,10 +1573,10 @@ fn kernel_interface<S: Sink>(name: &str, c: &Confinement, sink: &mut S) -> Truth
                 Some(MountSource::Host(source)) => source,
                 Some(_) => return Truth::False,
             };
-            if !source.shows(path) {
-                return Truth::False;
-            }
-            let truth = writable(m, source, path, sink);
+            let Some(inside) = objects::shown_at(m, source, path) else { return Truth::False };
+            // Masks and read-only paths are laid over whatever is mounted there, a bind of the host's /proc too.
+            let open = writable(m, source, path, sink);
+            let truth = open.and(!covers(&c.readonly_paths, &inside)).and(!covers(&c.masked_paths, &inside));
             if truth.is_true() {
                 sink.note(
                     || format!("{source} is mounted at {} and shows {path}, writable", m.target),
@@ -1573,11 +1593,13 @@ fn kernel_interface<S: Sink>(name: &str, c: &Confinement, sink: &mut S) -> Truth
     bound.or(own_interface(path, c, sink))
 }
 
+/// Whether one of the masked or read-only paths lies over `path`.
+fn covers(list: &Fact<std::sync::Arc<[std::sync::Arc<str>]>>, path: &str) -> Truth {
+    list.is(|paths| paths.iter().any(|p| is_at_or_below(path, p)))
+}
+
 /// Whether the container's own /proc or /sys leaves the file writable.
 fn own_interface<S: Sink>(path: &str, c: &Confinement, sink: &mut S) -> Truth {
-    let covers = |list: &Fact<std::sync::Arc<[std::sync::Arc<str>]>>| {
-        list.is(|paths| paths.iter().any(|p| is_at_or_below(path, p)))
-    };
     let top = if path.starts_with("/proc") {
         "/proc"
     } else if path.starts_with("/sys/fs/cgroup") {
@@ -1594,7 +1616,7 @@ fn own_interface<S: Sink>(path: &str, c: &Confinement, sink: &mut S) -> Truth {
         Some(m) => !Truth::from(m.read_only.value),
         None => Truth::False,
     };
-    let open = mounted_writable.and(!covers(&c.readonly_paths)).and(!covers(&c.masked_paths));
+    let open = mounted_writable.and(!covers(&c.readonly_paths, path)).and(!covers(&c.masked_paths, path));
     match open {
         Truth::True => {
             sink.note(|| format!("{path} is not covered by a read-only path"), &c.readonly_paths.origin)
@@ -1637,8 +1659,8 @@ fn unmasked<S: Sink>(name: &str, c: &Confinement, sink: &mut S) -> Truth {
     if own.is_true() {
         return own;
     }
-    let bound = c.mounts.iter().any(|m| m.host_path().is_some_and(|source| source.shows(path)));
-    own.or(Truth::from(bound))
+    let bound = c.mounts.iter().filter_map(|m| objects::shown_at(m, m.host_path()?, path));
+    bound.fold(own, |truth, inside| truth.or(!covers(&c.masked_paths, &inside)))
 }
 
 // ---- devices ------------------------------------------------------------------------------------------------

@@ -69,8 +69,21 @@ pub fn device_class(name: &str) -> Option<&'static DeviceClass> {
     DEVICES.get(name)
 }
 
-/// Mounts that every host has apart from its root file system (mount_setattr(2) without AT_RECURSIVE leaves them as they are).
-const SEPARATE_MOUNTS: &[&str] = &["/proc", "/sys", "/dev", "/run", "/dev/shm"];
+/// Mounts that every host has apart from its root file system (mount_setattr(2) without AT_RECURSIVE leaves them as
+/// they are); one below another comes after it.
+const SEPARATE_MOUNTS: &[&str] = &[
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/dev/shm",
+    "/sys/fs/cgroup",
+    "/sys/fs/bpf",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+    "/proc/sys/fs/binfmt_misc",
+];
 
 impl ObjectClass {
     /// The object a mount of `source` shows, if any. `recursive` is false where mounts below stay out of view.
@@ -93,6 +106,23 @@ impl ObjectClass {
             && mount.recursive_read_only.value != Some(true)
             && separate_mount(object) != separate_mount(source.as_str())
     }
+}
+
+/// Where a bind mount shows a file of the host; `None` where it does not, as the file lies elsewhere or on a mount
+/// below that does not come along.
+pub(crate) fn shown_at(mount: &Mount, source: &HostPath, path: &str) -> Option<String> {
+    let comes_along = mount.recursive || separate_mount(path) == separate_mount(source.as_str());
+    if !source.shows(path) || !comes_along {
+        return None;
+    }
+    let rest = if source.is_root() { path } else { path.strip_prefix(source.as_str())? };
+    Some(format!("{}{rest}", mount.target.trim_end_matches('/')))
+}
+
+/// Whether a mount brings others of the host's along that its options do not reach.
+pub(crate) fn brings_others(mount: &Mount, source: &HostPath) -> bool {
+    let below = |m: &&str| **m != *source.as_str() && source.shows(m);
+    mount.recursive && SEPARATE_MOUNTS.iter().any(|m| below(&m))
 }
 
 /// The separate mount a path lies on.

@@ -117,7 +117,9 @@ impl Here {
             memory: limit(found.cgroup.memory_max.as_deref()),
             cpu: cpu(found.cgroup.cpu_max.as_deref()),
             pids: limit(found.cgroup.pids_max.as_deref()),
-            attached: Some(found.network.interfaces.iter().any(|name| name != "lo")),
+            // Every network namespace has a loopback interface; without it nothing could be read.
+            attached: (found.network.interfaces.iter().any(|name| name == "lo"))
+                .then(|| found.network.interfaces.iter().any(|name| name != "lo")),
         }
     }
 }
@@ -136,8 +138,22 @@ fn host() -> Host {
     host.lsms = Fact::known(lsms, Origin::measured("/sys/kernel/security/lsm"));
     let controllers = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let v1 = controllers.lines().any(|line| !line.starts_with("0::"));
+    for runtime in ["runc", "crun"] {
+        if let Some(version) = version_of(runtime) {
+            let installed = confinement::host::Installed { version: Some(version), ..Default::default() };
+            let origin = Origin::measured(format!("{runtime} --version"));
+            host.components.insert(runtime.into(), Fact::known(installed, origin));
+        }
+    }
     host.cgroup_version = Fact::known(if v1 { 1 } else { 2 }, Origin::measured("/proc/self/cgroup"));
     host
+}
+
+/// `runc version 1.1.5+ds1`, `crun version 1.8.1`.
+fn version_of(runtime: &str) -> Option<Arc<str>> {
+    let output = std::process::Command::new(runtime).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().next()?.rsplit(' ').next().map(Arc::from)
 }
 
 fn credentials(process: &measurement::Process) -> Option<Credentials> {

@@ -33,7 +33,7 @@ fn rule(kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access: Device
 }
 
 /// What both runtimes allow whatever the configuration says, read from `devices.list` with runc 1.1.5 and crun 1.8.1.
-/// `tun`: 10:200 as well, runc before 1.2; `console`: 5:1, crun.
+/// `tun`: 10:200 as well, runc but for four releases; `console`: 5:1, crun.
 fn always_allowed(tun: bool, console: bool) -> Vec<DeviceRule> {
     let mknod = DeviceAccess { read: false, write: false, mknod: true };
     let mut rules =
@@ -131,9 +131,12 @@ impl Reader<'_> {
             .get("runc")
             .and_then(|runc| runc.get())
             .and_then(|runc| runc.version.clone());
-        let Some(version) = version else { return false };
+        let Some(version) = version else { return true };
         let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
-        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (1, 2)
+        let mut number = || numbers.next().unwrap_or(0);
+        let version = (number(), number(), number());
+        // Taken out in 1.2.0, put back in 1.2.4 (opencontainers/runc#3468, #4555, #4556).
+        !((1, 2, 0)..(1, 2, 4)).contains(&version)
     }
 
     fn rule(&mut self, node: &Node) -> Fact<DeviceRule> {

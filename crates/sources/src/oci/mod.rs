@@ -102,7 +102,7 @@ impl Reader<'_> {
         let capabilities = self.capabilities(&identity);
         let namespaces = self.namespaces();
         let user_namespace = self.user_namespace();
-        let mounts = self.mounts();
+        let mounts = self.mounts(&namespaces);
         let devices = self.devices(&mounts);
         let hooks = self.hooks();
         let network = network(&namespaces, hooks, &default);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use confinement::{Fact, HostPath, Mount, MountSource, Origin, Propagation};
+use confinement::{Fact, HostPath, Mount, MountSource, Namespace, Namespaces, Origin, Propagation};
 
 use super::Reader;
 use crate::document::Node;
@@ -21,6 +21,33 @@ const GLOBAL: &[(&str, &str)] = &[
     ("binfmt_misc", "/proc/sys/fs/binfmt_misc"),
 ];
 
+/// Mounts of the kernel that lie below every host's /sys and come along with it.
+const BELOW_SYS: &[&str] =
+    &["/sys/fs/cgroup", "/sys/fs/bpf", "/sys/kernel/debug", "/sys/kernel/security", "/sys/kernel/tracing"];
+
+/// A procfs belongs to a pid namespace, a sysfs to a network namespace: where the namespace is the host's, a bind of
+/// the host's in its usual place is the very file system that a new mount there would be, and masks and read-only
+/// paths lie over it alike.
+fn in_usual_place(mount: Mount, namespaces: &Namespaces) -> Vec<Mount> {
+    let (kind, namespace, below) = match (&*mount.target, mount.host_path().map(HostPath::as_str)) {
+        ("/proc", Some("/proc")) => ("proc", &namespaces.pid, &[][..]),
+        ("/sys", Some("/sys")) => ("sysfs", &namespaces.net, BELOW_SYS),
+        _ => return vec![mount],
+    };
+    if namespace.get() != Some(&Namespace::Host) {
+        return vec![mount];
+    }
+    let brought = below.iter().filter(|_| mount.recursive).map(|path| Mount {
+        target: (*path).into(),
+        source: Fact::known(MountSource::Host(HostPath::new(path)), mount.origin().clone()),
+        read_only: mount.recursive_read_only.clone(),
+        ..mount.clone()
+    });
+    let source = Fact::known(MountSource::Kernel(kind.into()), mount.origin().clone());
+    let own = Mount { source, recursive: false, ..mount.clone() };
+    std::iter::once(own).chain(brought).collect()
+}
+
 /// Options of one mount, the last of several that contradict each other deciding.
 #[derive(Default)]
 struct Options {
@@ -35,7 +62,7 @@ struct Options {
 }
 
 impl Reader<'_> {
-    pub(super) fn mounts(&mut self) -> Vec<Mount> {
+    pub(super) fn mounts(&mut self, namespaces: &Namespaces) -> Vec<Mount> {
         let mut mounts: Vec<Mount> = self.rootfs().into_iter().collect();
         let Some(items) = self.fields.list(self.root, "mounts") else {
             if let Some(node) = self.root.get("mounts").filter(|node| !node.is_null()) {
@@ -45,7 +72,7 @@ impl Reader<'_> {
         };
         for item in items {
             let mount = self.mount(&item).unwrap_or_else(|| options::unread_mount(&item.origin()));
-            mounts.push(mount);
+            mounts.extend(in_usual_place(mount, namespaces));
         }
         mounts
     }
@@ -139,6 +166,8 @@ impl Reader<'_> {
                 "rnoexec" => options.noexec = true,
                 other => {
                     if let Ok(propagation) = options::propagation(other) {
+                        // crun takes the recursion of the one for that of the other (measured with 1.8.1).
+                        options.recursive |= self.is_crun() && other.starts_with('r');
                         options.propagation = Some((propagation, origin));
                     }
                 }
@@ -197,7 +226,14 @@ impl Reader<'_> {
             return root.unwrap_or_else(|| Fact::known(Propagation::Private, default));
         }
         if let Some((stated, origin)) = stated {
+            // mountinfo shows `shared` for it, but in a peer group of its own: only where the root stays shared is
+            // that the host's (measured with runc 1.1.5; moby and Podman set rootfsPropagation with it).
+            let with_host = root.as_ref().is_some_and(|root| root.value == Some(Propagation::Shared));
+            let stated = if with_host { stated } else { stated.min(Propagation::Slave) };
             return Fact::known(stated, origin);
+        }
+        if bind && !recursive {
+            return Fact::unknown(root.map_or(default, |root| root.origin));
         }
         match root {
             _ if !bind => Fact::known(Propagation::Private, default),
