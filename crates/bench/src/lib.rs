@@ -1,0 +1,7 @@
+#![forbid(unsafe_code)]
+//! Speed and memory: generated input goes in, figures come out. `scripts/bench` runs it against the release binary; the
+//! Criterion benchmarks beside it take the same input.
+
+pub mod input;
+pub mod measure;
+pub mod table;
