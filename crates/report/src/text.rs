@@ -10,8 +10,10 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use confinement::{Origin, Place, Subject, World};
 use techniques::barrier::Barriers;
+use techniques::condition::Condition;
 use techniques::judge::{Evidence, Finding, Judged, Judgement, Verdict};
 use techniques::severity::Severity;
+use techniques::technique::Catalogue;
 
 /// What to show, and how.
 pub struct Options<'a> {
@@ -316,6 +318,13 @@ fn held_by(judged: &Judged) -> String {
     if judged.cuts.is_empty() {
         return "with no path known".into();
     }
+    if judged.cuts.iter().all(|c| c.len() > u32::from(depth)) {
+        let see = depth + 1;
+        return format!(
+            "by {depth} wall{}, through another container (--depth {see} shows how)",
+            plural(depth)
+        );
+    }
     let walls: Vec<String> = judged.cuts.iter().take(4).map(|c| wall_names(*c)).collect();
     let rest = judged.cuts.len().saturating_sub(4);
     let more = if rest > 0 { format!(", or {rest} other sets") } else { String::new() };
@@ -334,25 +343,54 @@ fn plural(n: u8) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
-/// What was left out because nothing says whether its premise holds: known flaws first, the rest by name.
+/// What was left out because nothing says whether its premise holds, by what would have to be known.
 fn not_judged(judgement: &Judgement, out: &mut dyn Write) -> io::Result<()> {
-    let flaws = judgement.not_judged.iter().filter(|n| n.technique.starts_with("CVE-")).count();
-    let others: Vec<&str> = judgement
-        .not_judged
-        .iter()
-        .filter(|n| !n.technique.starts_with("CVE-"))
-        .map(|n| n.technique)
-        .collect();
+    let mut flaws = 0;
+    let mut reasons: Vec<&str> = Vec::new();
+    for left_out in &judgement.not_judged {
+        match premise(left_out.technique) {
+            Premise::Flaw => flaws += 1,
+            Premise::Fact(reason) if !reasons.contains(&reason) => reasons.push(reason),
+            Premise::Fact(_) => {}
+        }
+    }
     if flaws > 0 {
         writeln!(
             out,
-            "not judged: {flaws} known flaws of kernel and runtimes, whose versions are not known (give --facts, or audit on the host)"
+            "not judged: {flaws} known flaws of kernel and runtimes (give --facts, or audit on the host)"
         )?;
     }
-    if !others.is_empty() {
-        writeln!(out, "not judged, as nothing says whether they apply: {}", others.join(", "))?;
+    if !reasons.is_empty() {
+        writeln!(out, "not judged: what hangs on {}", reasons.join("; "))?;
     }
     Ok(())
+}
+
+/// What a technique that was not judged hangs on.
+enum Premise {
+    Flaw,
+    Fact(&'static str),
+}
+
+fn premise(technique: &str) -> Premise {
+    let catalogue = Catalogue::get();
+    let ids = catalogue.technique(technique).map(|t| t.premise.as_slice()).unwrap_or_default();
+    let conditions = ids.iter().filter_map(|id| catalogue.conditions.get(usize::from(*id)));
+    for condition in conditions {
+        return match condition {
+            Condition::Flaw(_) => Premise::Flaw,
+            Condition::Grants { .. } => {
+                Premise::Fact("what service accounts may do (give their Roles and bindings beside the pods)")
+            }
+            Condition::CloudMetadata => Premise::Fact("whether the host is a cloud instance"),
+            Condition::Listener { .. } | Condition::EngineTcp { .. } => {
+                Premise::Fact("what listens on the host")
+            }
+            Condition::KernelOption(_) => Premise::Fact("how the host's kernel was built"),
+            _ => Premise::Fact("the host's accounts and processes"),
+        };
+    }
+    Premise::Fact("the host")
 }
 
 /// The spans of one file that facts name, each with what they say.

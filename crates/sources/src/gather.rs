@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use confinement::{Problem, World};
+use confinement::{Engine, Problem, World};
 use rayon::prelude::*;
 
 use crate::compose::{self, Environment, Files};
@@ -95,13 +95,13 @@ pub fn paths(targets: &[PathBuf], context: &Context) -> World {
             files.push((target.clone(), true));
         }
     }
-    let context = &with_daemon_settings(&files, context, &mut world);
+    let contexts = Contexts::find(&files, context);
     let overrides = overrides(&files);
     let found = files
         .par_iter()
         .filter(|(path, _)| !overrides.values().any(|o| o == path))
         .map(|(path, named)| {
-            let found = one_file(path, *named, overrides.get(path), &disk, context);
+            let found = one_file(path, *named, overrides.get(path), &disk, contexts.of(path));
             if *named && !found.relevant {
                 let text = path.to_string_lossy();
                 let message = "holds nothing that can be judged: no Compose services, Kubernetes workload, \
@@ -160,23 +160,46 @@ fn overrides(files: &[(PathBuf, bool)]) -> BTreeMap<PathBuf, PathBuf> {
     found
 }
 
-/// A daemon.json among the files sets up the engine that the others run under.
-fn with_daemon_settings(files: &[(PathBuf, bool)], context: &Context, world: &mut World) -> Context {
-    let mut context = context.clone();
-    for (path, _) in files.iter().filter(|(p, _)| p.file_name().is_some_and(|n| n == "daemon.json")) {
-        let Ok(bytes) = walk::read_bounded(path, MAX_FILE_BYTES) else { continue };
-        let text: Arc<str> = path.to_string_lossy().into();
-        for document in parse_bytes(&bytes, &text, &Limits::default()).into_iter().flatten() {
-            if daemon::recognise(&document.root, &text) {
-                let mut engine = (*context.docker).clone();
-                // What is wrong in it is reported where the file itself is read.
-                let _ = daemon::apply(&document, &mut engine);
-                world.notes.push(Problem::new(text.clone(), "taken as the settings of the engine"));
-                context.docker = Arc::new(engine);
+/// The contexts that files are read in: the user's, but for what a daemon.json sets up. One that is named sets up
+/// the engine of all files; one found in a folder that of the files in and below that folder.
+struct Contexts {
+    all: Context,
+    by_folder: BTreeMap<PathBuf, Context>,
+}
+
+impl Contexts {
+    fn find(files: &[(PathBuf, bool)], context: &Context) -> Contexts {
+        let mut contexts = Contexts { all: context.clone(), by_folder: BTreeMap::new() };
+        for (path, named) in files.iter().filter(|(p, _)| p.file_name().is_some_and(|n| n == "daemon.json")) {
+            let Some(engine) = daemon_engine(path, &contexts.all) else { continue };
+            if *named {
+                contexts.all.docker = Arc::new(engine);
+            } else if let Some(folder) = path.parent() {
+                let context = Context { docker: Arc::new(engine), ..contexts.all.clone() };
+                contexts.by_folder.insert(folder.to_owned(), context);
             }
         }
+        contexts
     }
-    context
+
+    fn of(&self, path: &Path) -> &Context {
+        if self.by_folder.is_empty() {
+            return &self.all;
+        }
+        path.ancestors().find_map(|folder| self.by_folder.get(folder)).unwrap_or(&self.all)
+    }
+}
+
+/// The engine a daemon.json sets up. What is wrong in the file is reported where the file itself is read.
+fn daemon_engine(path: &Path, context: &Context) -> Option<Engine> {
+    let bytes = walk::read_bounded(path, MAX_FILE_BYTES).ok()?;
+    let text: Arc<str> = path.to_string_lossy().into();
+    let document = parse_bytes(&bytes, &text, &Limits::default()).into_iter().flatten().next()?;
+    let mut engine = (*context.docker).clone();
+    daemon::recognise(&document.root, &text).then(|| {
+        let _ = daemon::apply(&document, &mut engine);
+        engine
+    })
 }
 
 fn one_file(

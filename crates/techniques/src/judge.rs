@@ -707,6 +707,11 @@ fn volume_name(m: &confinement::Mount) -> Option<Arc<str>> {
     }
 }
 
+/// Whether the subject is a container that others may meet, and not the measure of an engine or an image.
+fn is_container(subject: &Subject) -> bool {
+    matches!(subject.kind, SubjectKind::Container | SubjectKind::Workload)
+}
+
 impl Reach {
     fn find(catalogue: &'static Catalogue, world: &World, solved: &[Arc<Solved>]) -> Reach {
         let relations: Vec<(u16, Relation)> =
@@ -721,7 +726,7 @@ impl Reach {
             for (i, subject) in world.subjects.iter().enumerate() {
                 reach.join(i, subject);
             }
-            for (i, subject) in world.subjects.iter().enumerate() {
+            for (i, subject) in world.subjects.iter().enumerate().filter(|(_, s)| is_container(s)) {
                 for (technique, relation) in &relations {
                     let outcome = solved[i].solution.outcomes.iter().find(|o| o.technique == *technique);
                     let Some(outcome) = outcome else { continue };
@@ -738,7 +743,7 @@ impl Reach {
 
     /// Enters a subject where others may reach it.
     fn join(&mut self, i: usize, subject: &Subject) {
-        if !matches!(subject.kind, SubjectKind::Container | SubjectKind::Workload) {
+        if !is_container(subject) {
             return;
         }
         let mut enter = |meeting: Meeting| self.members.entry(meeting).or_default().push(i);
