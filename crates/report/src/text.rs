@@ -300,13 +300,16 @@ impl Page<'_> {
             line.push_str(&format!("; {hidden} {word} not shown (--all)"));
         }
         writeln!(out, "{line}")?;
-        for (text, subjects) in &judgement.assumptions {
-            let of = if *subjects == judgement.subjects.len() {
-                String::new()
-            } else {
-                format!(" ({subjects} subjects)")
-            };
-            writeln!(out, "assumed: {text}{of}")?;
+        let assumed: Vec<String> = judgement
+            .assumptions
+            .iter()
+            .map(|(text, subjects)| match *subjects == judgement.subjects.len() {
+                true => text.clone(),
+                false => format!("{text} ({subjects} subjects)"),
+            })
+            .collect();
+        if !assumed.is_empty() {
+            writeln!(out, "assumed: {}", assumed.join("; "))?;
         }
         not_judged(judgement, out)
     }
@@ -380,7 +383,7 @@ fn premise(technique: &str) -> Premise {
         return match condition {
             Condition::Flaw(_) => Premise::Flaw,
             Condition::Grants { .. } => {
-                Premise::Fact("what service accounts may do (give their Roles and bindings beside the pods)")
+                Premise::Fact("what service accounts may do (give their Roles and bindings too)")
             }
             Condition::CloudMetadata => Premise::Fact("whether the host is a cloud instance"),
             Condition::Listener { .. } | Condition::EngineTcp { .. } => {

@@ -292,7 +292,9 @@ fn write(
         Format::Sarif => report::sarif::write(report, out)?,
         Format::Junit => report::junit::write(report, out)?,
         Format::Github => report::github::write(report, out)?,
-        other => bail!("--format {other:?} is not there yet"),
+        Format::Html => report::html::write(report, out)?,
+        Format::Dot => report::graph::dot(report, out)?,
+        Format::Mermaid => report::graph::mermaid(report, out)?,
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use anyhow::bail;
 use confinement::{Origin, Subject, Truth};
+use report::graph::{FaultTree, Language};
 use techniques::judge::{self, Options, State, states};
 use techniques::technique::{Catalogue, FormulaItem, Technique};
 
@@ -53,12 +54,36 @@ pub(crate) fn run(arguments: &Explain) -> anyhow::Result<u8> {
                 }
             }
         }
-        ExplainFormat::Dot | ExplainFormat::Mermaid => bail!("--format dot and mermaid want a report"),
+        ExplainFormat::Dot => trees(catalogue, technique, &world.subjects, Language::Dot, &mut out)?,
+        ExplainFormat::Mermaid => trees(catalogue, technique, &world.subjects, Language::Mermaid, &mut out)?,
     }
     for problem in &world.problems {
         eprintln!("error: {problem}");
     }
     Ok(if world.problems.is_empty() { 0 } else { 2 })
+}
+
+/// The fault tree of the technique: by itself, or for each subject with the states of its conditions.
+fn trees(
+    catalogue: &'static Catalogue,
+    technique: &Technique,
+    subjects: &[Subject],
+    language: Language,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if subjects.is_empty() {
+        let tree = FaultTree { technique, catalogue, subject: None, states: &[] };
+        return report::graph::fault_tree(&tree, language, out);
+    }
+    for subject in subjects {
+        let states: Vec<_> = states(technique, &subject.confinement)
+            .into_iter()
+            .map(|s| (s.condition, s.truth, s.facts))
+            .collect();
+        let tree = FaultTree { technique, catalogue, subject: Some(&subject.name), states: &states };
+        report::graph::fault_tree(&tree, language, out)?;
+    }
+    Ok(())
 }
 
 fn list(catalogue: &Catalogue, out: &mut dyn Write) -> io::Result<()> {
