@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use confinement::{
@@ -15,7 +14,7 @@ use confinement::{
     Propagation, SeLinux, Seccomp,
 };
 
-use crate::process::mountinfo::{HostPaths, MountEntry, MountTable};
+use crate::process::mountinfo::{HostPaths, MountEntry, MountTable, nearest_above};
 
 /// Everything is `None` where it was not read.
 #[derive(Clone, Debug, Default)]
@@ -327,7 +326,7 @@ impl ListedPaths {
 }
 
 /// File systems whose content is the kernel's.
-fn is_kernel_file_system(kind: &str) -> bool {
+pub fn is_kernel_file_system(kind: &str) -> bool {
     matches!(
         kind,
         "proc"
@@ -490,60 +489,76 @@ pub fn volume_of(path: &HostPath) -> Option<MountSource> {
     (engine || pod).then(|| MountSource::Volume(text.into()))
 }
 
-/// The mounts of one table, to be asked by place.
-struct Places<'a> {
-    by_target: BTreeMap<&'a str, (&'a MountEntry, Role)>,
-    /// Where the host has the container's own root file system.
-    own_root: Option<HostPath>,
+/// A mount with what is around it.
+struct Seen<'a> {
+    mount: &'a MountEntry,
+    role: Role,
+    /// The nearest mount above that shows a path of the host, and which path this place is there.
+    on_host: Option<(&'a MountEntry, HostPath)>,
+    /// Whether there are mounts below, and whether all of them are read-only.
+    below: Option<bool>,
 }
 
-impl<'a> Places<'a> {
-    fn new(visible: &[&'a MountEntry], observed: &Observed, host: &HostView<'_>) -> Places<'a> {
-        let root = visible.iter().find(|m| m.target == "/");
-        Places {
-            by_target: visible.iter().map(|m| (m.target.as_str(), (*m, role(m, observed, host)))).collect(),
-            own_root: root.and_then(|m| host.paths.resolve(&m.device, &m.root)),
+/// The mounts of one table in its order, and where the host has the container's own root file system.
+fn look_around<'a>(
+    table: &'a MountTable,
+    observed: &Observed,
+    host: &HostView<'_>,
+) -> (Vec<Seen<'a>>, Option<HostPath>) {
+    let mounts = table.visible();
+    let above = nearest_above(&mounts);
+    let mut seen: Vec<Seen<'a>> = mounts
+        .iter()
+        .map(|mount| Seen { mount, role: role(mount, observed, host), on_host: None, below: None })
+        .collect();
+    // From the top down, so that what is above a mount is known before it.
+    let mut order: Vec<usize> = (0..seen.len()).collect();
+    order.sort_by_key(|at| mounts.get(*at).map_or(0, |m| m.target.len()));
+    for at in &order {
+        let Some(outer) = above.get(*at).copied().flatten().and_then(|outer| seen.get(outer)) else {
+            continue;
+        };
+        let Some(target) = mounts.get(*at).map(|m| m.target.as_str()) else { continue };
+        let rest = target.strip_prefix(outer.mount.target.trim_end_matches('/')).unwrap_or(target);
+        let place = match (&outer.role, &outer.on_host) {
+            (Role::Other(MountSource::Host(path)), _) => Some((outer.mount, path.join(rest))),
+            (_, Some((anchor, path))) => Some((*anchor, path.join(rest))),
+            _ => None,
+        };
+        if let Some(inner) = seen.get_mut(*at) {
+            inner.on_host = place;
         }
     }
-
-    fn below(&self, target: &str) -> Vec<&'a MountEntry> {
-        let start = format!("{target}/");
-        let from = self.by_target.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded));
-        from.take_while(|(place, _)| place.starts_with(&start)).map(|(_, (mount, _))| *mount).collect()
-    }
-
-    /// The nearest mount above this place that shows a path of the host, and which path this place is there.
-    fn on_host(&self, target: &str) -> Option<(&'a MountEntry, HostPath)> {
-        let mut above = target;
-        loop {
-            above = match above.rsplit_once('/')?.0 {
-                "" => return None,
-                shorter => shorter,
-            };
-            if let Some((mount, Role::Other(MountSource::Host(path)))) = self.by_target.get(above) {
-                return Some((mount, path.join(&target[above.len()..])));
-            }
+    for at in order.iter().rev() {
+        let Some(inner) = seen.get(*at) else { continue };
+        let read_only = inner.mount.is_read_only() && inner.below.unwrap_or(true);
+        if let Some(outer) = above.get(*at).copied().flatten().and_then(|outer| seen.get_mut(outer)) {
+            outer.below = Some(outer.below.unwrap_or(true) && read_only);
         }
     }
+    let root = mounts.iter().find(|m| m.target == "/");
+    let own_root = root.and_then(|m| host.paths.resolve(&m.device, &m.root));
+    (seen, own_root)
+}
 
-    /// Whether a mount only came along with the recursive bind of a path above it: the same place of the host with
-    /// the same rights, or the container's own tree seen once more.
-    fn came_along(&self, mount: &MountEntry, role: &Role) -> bool {
-        let Some((above, place)) = self.on_host(&mount.target) else { return false };
-        if self.own_root.as_ref().is_some_and(|root| place.is_at_or_below(root.as_str())) {
+impl Seen<'_> {
+    /// Whether it only came along with the recursive bind of a path above it: the same place of the host with the
+    /// same rights, or the container's own tree seen once more.
+    fn came_along(&self, own_root: Option<&HostPath>) -> bool {
+        let Some((above, place)) = &self.on_host else { return false };
+        if own_root.is_some_and(|root| place.is_at_or_below(root.as_str())) {
             return true;
         }
-        let same_place = matches!(role, Role::Other(MountSource::Host(path)) if *path == place);
+        let same_place = matches!(&self.role, Role::Other(MountSource::Host(path)) if path == place);
         same_place
-            && mount.is_read_only() == above.is_read_only()
-            && (mount.shared.is_none() || above.shared.is_some())
+            && self.mount.is_read_only() == above.is_read_only()
+            && (self.mount.shared.is_none() || above.shared.is_some())
     }
 }
 
 fn mounts(confinement: &mut Confinement, table: &MountTable, observed: &Observed, host: &HostView<'_>) {
     let from = &observed.container_from;
-    let visible = table.visible();
-    let places = Places::new(&visible, observed, host);
+    let (seen, own_root) = look_around(table, observed, host);
     let origin =
         |mount: &MountEntry| Origin::measured(format!("{from}/mountinfo: {}", printable(&mount.target)));
     let whole = Origin::measured(format!("{from}/mountinfo"));
@@ -551,12 +566,12 @@ fn mounts(confinement: &mut Confinement, table: &MountTable, observed: &Observed
     let mut readonly: Vec<Arc<str>> = host.absent.readonly.iter().cloned().collect();
     let (mut kernel, mut found) = (Vec::new(), Vec::new());
     let mut cgroup_writable: Option<bool> = None;
-    for mount in &visible {
-        let Some((_, role)) = places.by_target.get(mount.target.as_str()) else { continue };
-        if places.came_along(mount, role) {
+    for found_mount in &seen {
+        let mount = found_mount.mount;
+        if found_mount.came_along(own_root.as_ref()) {
             continue;
         }
-        match role {
+        match &found_mount.role {
             Role::Root => {
                 confinement.read_only_rootfs = Fact::known(mount.is_read_only(), origin(mount));
             }
@@ -569,7 +584,7 @@ fn mounts(confinement: &mut Confinement, table: &MountTable, observed: &Observed
             }
             Role::Other(source) => {
                 let list = if matches!(source, MountSource::Kernel(_)) { &mut kernel } else { &mut found };
-                list.push(entry(mount, source.clone(), &places, host, origin(mount)));
+                list.push(entry(found_mount, source.clone(), host, origin(mount)));
             }
         }
     }
@@ -602,15 +617,9 @@ fn mounts(confinement: &mut Confinement, table: &MountTable, observed: &Observed
     confinement.mounts = kernel;
 }
 
-fn entry(
-    mount: &MountEntry,
-    source: MountSource,
-    places: &Places<'_>,
-    host: &HostView<'_>,
-    origin: Origin,
-) -> Mount {
+fn entry(seen: &Seen<'_>, source: MountSource, host: &HostView<'_>, origin: Origin) -> Mount {
+    let mount = seen.mount;
     let read_only = mount.is_read_only();
-    let below = places.below(&mount.target);
     let receives = |group: Option<u64>| group.is_some_and(|g| host.paths.peer_groups.contains(&g));
     let propagation = if receives(mount.shared) {
         Propagation::Shared
@@ -621,14 +630,14 @@ fn entry(
     };
     // A bind whose source has mounts below it on the host, and none here, was not recursive.
     let recursive = match &source {
-        MountSource::Host(path) => !below.is_empty() || !host.paths.has_mounts_below(path),
+        MountSource::Host(path) => seen.below.is_some() || !host.paths.has_mounts_below(path),
         _ => false,
     };
     Mount {
         target: mount.target.as_str().into(),
         source: Fact::known(source, origin.clone()),
         read_only: Fact::known(read_only, origin.clone()),
-        recursive_read_only: Fact::known(read_only && below.iter().all(|m| m.is_read_only()), origin.clone()),
+        recursive_read_only: Fact::known(read_only && seen.below.unwrap_or(true), origin.clone()),
         recursive,
         propagation: Fact::known(propagation, origin),
         nosuid: mount.has_option("nosuid"),

@@ -19,7 +19,7 @@ use crate::measured::{
     self, Credentials, HostView, Label, ListedPaths, Observed, device_rules, is_container_id,
 };
 use crate::options;
-use crate::process::mountinfo::{HostPaths, MountEntry, MountTable};
+use crate::process::mountinfo::{HostPaths, MountEntry, MountTable, nearest_above};
 
 /// One facts file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -478,7 +478,8 @@ fn host_paths(table: &MountTable, measurement: &Measurement) -> HostPaths {
                     place("/", "/run");
                 }
             }
-            "overlay" | "mqueue" | "devpts" | "cgroup" | "cgroup2" | "proc" | "sysfs" | "devtmpfs" => {}
+            "overlay" => {}
+            kind if measured::is_kernel_file_system(kind) => {}
             _ if Some(&mount.device) == root_device.as_ref() && mount.target == "/" => {}
             // A file system on a disk, or one that another machine serves.
             _ => {
@@ -501,31 +502,35 @@ fn host_paths(table: &MountTable, measurement: &Measurement) -> HostPaths {
 /// What is mounted below a bind of the host's tree is what the host has mounted there; the container's own tree
 /// among it is not taken for the host's.
 fn came_with_binds(table: &MountTable, known: &HostPaths) -> Vec<(String, String, String)> {
-    let own_root = table.root().map(|m| (&m.device, &m.root));
-    let mut sorted: Vec<&MountEntry> = table.visible();
-    sorted.sort_by_key(|m| m.target.len());
-    let mut at: BTreeMap<&str, HostPath> = BTreeMap::new();
+    let mounts = table.visible();
+    let own_root = mounts.iter().find(|m| m.target == "/").map(|m| (&m.device, &m.root));
+    let above = nearest_above(&mounts);
+    let mut order: Vec<usize> = (0..mounts.len()).collect();
+    order.sort_by_key(|at| mounts.get(*at).map_or(0, |m| m.target.len()));
+    let mut at: Vec<Option<HostPath>> = vec![None; mounts.len()];
     let mut own_place: Option<HostPath> = None;
     let mut found = Vec::new();
-    for mount in sorted {
-        let above = mount
-            .target
-            .match_indices('/')
-            .rev()
-            .find_map(|(cut, _)| Some(at.get(&mount.target[..cut])?.join(&mount.target[cut..])));
+    for index in order {
+        let Some(mount) = mounts.get(index) else { continue };
+        let outer = above.get(index).copied().flatten();
+        let place = outer.and_then(|outer| {
+            let path = at.get(outer)?.as_ref()?;
+            Some(path.join(mount.target.strip_prefix(mounts.get(outer)?.target.trim_end_matches('/'))?))
+        });
         let resolved = if mount.target == "/" { None } else { known.resolve(&mount.device, &mount.root) };
-        let Some(place) = above else {
-            at.extend(resolved.map(|path| (mount.target.as_str(), path)));
-            continue;
-        };
-        if Some((&mount.device, &mount.root)) == own_root {
-            own_place = Some(place.clone());
+        if let Some(place) = &place {
+            if Some((&mount.device, &mount.root)) == own_root {
+                own_place = Some(place.clone());
+            }
+            let own =
+                own_place.as_ref().is_some_and(|own| own != place && place.is_at_or_below(own.as_str()));
+            if resolved.is_none() && !own {
+                found.push((mount.device.clone(), mount.root.clone(), place.to_string()));
+            }
         }
-        let own = own_place.as_ref().is_some_and(|own| *own != place && place.is_at_or_below(own.as_str()));
-        if resolved.is_none() && !own {
-            found.push((mount.device.clone(), mount.root.clone(), place.to_string()));
+        if let Some(slot) = at.get_mut(index) {
+            *slot = resolved.or(place);
         }
-        at.insert(&mount.target, resolved.unwrap_or(place));
     }
     found
 }

@@ -690,3 +690,24 @@ fn settings_of_a_daemon_come_from_its_file_its_flags_and_itself() {
     assert!(tcp[0].address.starts_with("tcp://127.0.0.1") && !tcp[0].verifies_clients);
     assert_eq!(subject.confinement.identity.no_new_privileges.value, Some(true));
 }
+
+#[test]
+fn what_a_container_calls_itself_does_not_reach_a_terminal_raw() {
+    if !present(DOCKER) {
+        return;
+    }
+    let command = r"printf '\033[31mevil\n)' > /proc/self/comm; while :; do sleep 1; done";
+    let container =
+        Started::new(DOCKER, "name", &["--volume=/etc:/a\\b\u{1b}[1m:ro"], &["sh", "-c", command]);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let (proc, world) = container.read_proc();
+    assert!(proc.name.contains("evil"), "{}", proc.name);
+    assert!(!proc.name.contains(char::is_control), "{:?}", proc.name);
+    let bind = proc.confinement.mounts.iter().find(|m| m.target.starts_with("/a\\b")).unwrap();
+    assert_eq!(bind.source.value, Some(MountSource::Host(HostPath::new("/etc"))));
+    let confinement::Origin::Measurement { what } = &bind.source.origin else {
+        panic!("{:?}", bind.source.origin)
+    };
+    assert!(what.contains("\\033[1m") && !what.contains(char::is_control), "{what:?}");
+    assert!(world.problems.is_empty());
+}

@@ -9,7 +9,7 @@ fn every_command_in_the_documents_prints_what_is_shown() {
     trycmd::TestCases::new()
         .env("NO_COLOR", "1")
         .default_bin_name("stockade")
-        .register_bin("stockade", env!("CARGO_BIN_EXE_stockade"))
+        .register_bin("stockade", std::path::Path::new(env!("CARGO_BIN_EXE_stockade")))
         .case("README.md")
         .case("docs/*.md")
         .case("crates/stockade/tests/cases/*.md")

@@ -61,11 +61,31 @@ impl MountTable {
     /// The mounts that a path lookup reaches: those that no later mount lies over.
     pub fn visible(&self) -> Vec<&MountEntry> {
         let mut cover = Cover {
-            at: self.entries.iter().map(|m| (m.parent, m.target.as_str())).collect(),
+            on_own_root: self.entries.iter().map(|m| (m.parent, m.target.as_str())).collect(),
             by_id: self.entries.iter().map(|m| (m.id, m)).collect(),
+            under_sibling: self.under_siblings(),
             buried: HashMap::new(),
         };
         self.entries.iter().filter(|mount| cover.reaches(mount)).collect()
+    }
+
+    /// Mounts that have another with the same parent at a place above them. That one can only have come later, or
+    /// they would hang on it.
+    fn under_siblings(&self) -> HashSet<u64> {
+        let mut siblings: HashMap<u64, Vec<&MountEntry>> = HashMap::new();
+        for mount in &self.entries {
+            siblings.entry(mount.parent).or_default().push(mount);
+        }
+        let under = |group: Vec<&MountEntry>| {
+            let above = nearest_above(&group);
+            group
+                .into_iter()
+                .zip(above)
+                .filter(|(_, above)| above.is_some())
+                .map(|(m, _)| m.id)
+                .collect::<Vec<_>>()
+        };
+        siblings.into_values().flat_map(under).collect()
     }
 
     /// The mount at `/`, as the process sees it.
@@ -74,11 +94,42 @@ impl MountTable {
     }
 }
 
+/// For each mount, which of the others sits at the nearest place above it. Takes one sort, as a container may make
+/// tens of thousands of mounts at places hundreds of folders deep.
+pub fn nearest_above(mounts: &[&MountEntry]) -> Vec<Option<usize>> {
+    let key = |at: &usize| mounts.get(*at).map_or("", |m| m.target.as_str());
+    // A folder sorts before everything in it, and nothing else in between.
+    let by_path = |text: &str| text.bytes().map(|b| if b == b'/' { 0 } else { b }).collect::<Vec<u8>>();
+    let mut order: Vec<usize> = (0..mounts.len()).collect();
+    order.sort_by_cached_key(|at| by_path(key(at)));
+    let mut found = vec![None; mounts.len()];
+    let mut above: Vec<usize> = Vec::new();
+    for at in order {
+        while above.last().is_some_and(|last| !is_above(key(last), key(&at))) {
+            above.pop();
+        }
+        if let Some(place) = found.get_mut(at) {
+            *place = above.last().copied();
+        }
+        above.push(at);
+    }
+    found
+}
+
+/// Whether `folder` is a proper ancestor of `path`.
+fn is_above(folder: &str, path: &str) -> bool {
+    match folder {
+        "/" => path != "/",
+        _ => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
+    }
+}
+
 /// Which mounts lie under others.
 struct Cover<'a> {
     /// Parent and target of every mount.
-    at: HashSet<(u64, &'a str)>,
+    on_own_root: HashSet<(u64, &'a str)>,
     by_id: HashMap<u64, &'a MountEntry>,
+    under_sibling: HashSet<u64>,
     /// Whether the place that a mount hangs on is out of reach; each is worked out once.
     buried: HashMap<u64, bool>,
 }
@@ -86,7 +137,7 @@ struct Cover<'a> {
 impl<'a> Cover<'a> {
     fn reaches(&mut self, mount: &'a MountEntry) -> bool {
         // A child on a mount's own root lies over it.
-        !self.at.contains(&(mount.id, mount.target.as_str())) && !self.is_buried(mount)
+        !self.on_own_root.contains(&(mount.id, mount.target.as_str())) && !self.is_buried(mount)
     }
 
     fn is_buried(&mut self, mount: &'a MountEntry) -> bool {
@@ -100,7 +151,7 @@ impl<'a> Cover<'a> {
             // while it was read.
             self.buried.insert(current.id, false);
             chain.push(current.id);
-            if self.is_under_sibling(current) {
+            if self.under_sibling.contains(&current.id) {
                 break true;
             }
             match self.by_id.get(&current.parent) {
@@ -112,21 +163,6 @@ impl<'a> Cover<'a> {
             self.buried.insert(id, buried);
         }
         buried
-    }
-
-    /// Whether another mount with the same parent sits at a place above this one. It can only have come later,
-    /// or this one would hang on it.
-    fn is_under_sibling(&self, mount: &MountEntry) -> bool {
-        let mut place = mount.target.as_str();
-        while place != "/"
-            && let Some((above, _)) = place.rsplit_once('/')
-        {
-            place = if above.is_empty() { "/" } else { above };
-            if self.at.contains(&(mount.parent, place)) {
-                return true;
-            }
-        }
-        false
     }
 }
 
@@ -315,5 +351,20 @@ mod tests {
         assert_eq!(resolve("0:9", "/docker.sock").as_deref(), Some("/run/docker.sock"));
         assert_eq!(resolve("8:1", "/gone//deleted").as_deref(), Some("/gone"));
         assert_eq!(resolve("9:9", "/"), None);
+    }
+
+    /// Each of these would take hours if every mount were compared with every other.
+    #[test]
+    fn as_many_mounts_as_a_kernel_allows_are_worked_through() {
+        let deep: String = (1..50_000u32)
+            .map(|i| format!("{i} {} 8:1 / {} rw - ext4 a rw\n", i - 1, "/d".repeat(1 + i as usize % 500)))
+            .collect();
+        let wide: String =
+            (1..50_000u32).map(|i| format!("{i} 1 8:{i} /x{i} /d/{i} rw shared:{i} - ext4 a rw\n")).collect();
+        for text in [deep, format!("1 0 8:1 / / rw - ext4 a rw\n{}", wide.split_once('\n').unwrap().1)] {
+            let table = table(&text);
+            assert!(!table.visible().is_empty());
+            assert!(!table.visible().is_empty());
+        }
     }
 }
