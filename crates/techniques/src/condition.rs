@@ -731,19 +731,9 @@ impl Condition {
                 c.mounts.iter(),
                 sink,
                 |m, sink| {
-                    let backed = fact_is(
-                        &m.source,
-                        sink,
-                        // The kernel's own file systems hold no files of the host's disks.
-                        |s| match s {
-                            MountSource::Host(p) => {
-                                !["/proc", "/sys", "/dev"].iter().any(|k| p.is_at_or_below(k))
-                            }
-                            MountSource::Volume(_) => true,
-                            _ => false,
-                        },
-                        |_| format!("{} is a file system of the host", m.target),
-                    );
+                    let backed = fact_is(&m.source, sink, holds_files, |_| {
+                        format!("{} is a file system of the host", m.target)
+                    });
                     if *write { backed.and(some_writable(m)) } else { backed }
                 },
                 || "no file system of the host is mounted".into(),
@@ -975,7 +965,7 @@ impl Condition {
                 c.mounts.iter(),
                 sink,
                 |m, sink| {
-                    let shared = m.source.is(|s| matches!(s, MountSource::Host(_) | MountSource::Volume(_)));
+                    let shared = m.source.is(holds_files);
                     let truth = shared.and(some_writable(m));
                     if truth.is_true() {
                         sink.note(
@@ -1456,7 +1446,14 @@ fn mounts<S: Sink>(class_name: &str, write: bool, c: &Confinement, sink: &mut S)
                 Some(_) => return Truth::False,
             };
             let Some(object) = class.shown_by(source, m.recursive) else { return Truth::False };
-            let writable = if write { writable(m, source, object, sink) } else { Truth::True };
+            // A read-only mount of /dev still brings a writable /dev/shm.
+            let below = (write && m.read_only.value == Some(true)).then(|| class.shown_below(m, source));
+            let object = below.flatten().unwrap_or(object);
+            let mut writable = if write { writable(m, source, object, sink) } else { Truth::True };
+            // The hierarchies of version 1 are mounts below a tmpfs, of version 2 the place itself is one.
+            if writable.is_false() && source.as_str() == "/sys/fs/cgroup" && some_writable_below(m) {
+                writable = c.cgroup.version.is(|version| *version == 1);
+            }
             if !writable.is_false() {
                 let same = object == source.as_str();
                 sink.note(
@@ -1495,11 +1492,25 @@ fn writable<S: Sink>(
     }
 }
 
+/// Whether a mount shows files that are the host's: not those of the kernel's own file systems.
+fn holds_files(source: &MountSource) -> bool {
+    match source {
+        MountSource::Host(p) => !["/proc", "/sys", "/dev"].iter().any(|kernel| p.is_at_or_below(kernel)),
+        MountSource::Volume(_) => true,
+        MountSource::Private | MountSource::Kernel(_) | MountSource::Other(_) => false,
+    }
+}
+
+/// Whether mounts that come along keep their own options.
+fn some_writable_below(m: &confinement::Mount) -> bool {
+    m.recursive && m.recursive_read_only.value != Some(true)
+}
+
 /// Whether something can be written through a mount. Where read-only does not hold for the mounts that it brings along,
 /// it is the host's to say what these are.
 fn some_writable(m: &confinement::Mount) -> Truth {
-    let others = m.recursive_read_only.value != Some(true)
-        && m.host_path().is_some_and(|source| objects::brings_others(m, source));
+    let others =
+        some_writable_below(m) && m.host_path().is_some_and(|source| objects::brings_others(m, source));
     match m.read_only.value {
         Some(true) if others => Truth::Unknown,
         read_only => !Truth::from(read_only),
@@ -1513,6 +1524,10 @@ fn writable_host_mount<S: Sink>(option: MountOption, c: &Confinement, sink: &mut
         |m, sink| {
             match m.source.get() {
                 None => return Truth::Unknown,
+                // No set-user-ID program and no device node can be made in a file system of the kernel's.
+                Some(MountSource::Host(p)) if p.is_at_or_below("/proc") || p.is_at_or_below("/sys") => {
+                    return Truth::False;
+                }
                 Some(MountSource::Host(_)) => {}
                 // A volume's files lie below the engine's own folder, which others than root cannot enter.
                 Some(_) => return Truth::False,

@@ -100,6 +100,14 @@ impl ObjectClass {
             .map(String::as_str)
     }
 
+    /// An object of the class that the mount shows on a mount below its own, where its options do not reach.
+    pub fn shown_below(&self, mount: &Mount, source: &HostPath) -> Option<&str> {
+        let mut all = self.object.iter().chain(&self.tree).map(String::as_str);
+        all.find(|pattern| {
+            shows_pattern(source.as_str(), pattern) && ObjectClass::writable_below(mount, source, pattern)
+        })
+    }
+
     /// Whether a mount that is read-only at the top still leaves `object` writable, because it lies on a mount below.
     pub fn writable_below(mount: &Mount, source: &HostPath, object: &str) -> bool {
         mount.recursive

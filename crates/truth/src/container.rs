@@ -15,9 +15,11 @@ const SECONDS: &str = "30";
 
 /// A copy of the tree for one container, so that a mount which a container shares with its host reaches no other.
 /// The copy is shared as a host's root is under systemd.
-const HOST: &str = r#"mount --make-rshared /
+/// The root file system is a mount, as engines make it: runc makes the mount that it lies on private.
+const HOST: &str = r#"mount --bind "$2" "$2"
+mount --make-rshared /
 cat /proc/self/mountinfo >"$1"
-shift
+shift 2
 exec "$@""#;
 
 /// What came out of a container, and the mounts of the host that it was started on.
@@ -59,7 +61,7 @@ impl Bundle {
         let mounts = self.folder.join("mountinfo");
         let output = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-ec", HOST, "sh"])
-            .arg(&mounts)
+            .args([&mounts, &self.folder.join("rootfs")])
             .args(["timeout", "--kill-after=5", SECONDS, sample.runtime.name(), "--root"])
             .arg(&states)
             .args(["run", "--bundle"])

@@ -178,7 +178,8 @@ fn entry(mount: &measurement::Mount) -> MountEntry {
         id: mount.id,
         parent: mount.parent,
         device: mount.device.clone(),
-        root: mount.root.clone(),
+        // From inside a cgroup namespace what lies above its root shows as `/..`: here that is the hierarchy's root.
+        root: if mount.root.starts_with("/..") { "/".into() } else { mount.root.clone() },
         target: mount.mount_point.clone(),
         options: mount.options.clone(),
         shared: mount.shared,

@@ -6,6 +6,7 @@ use confinement::{Fact, HostPath, Mount, MountSource, Namespace, Namespaces, Ori
 
 use super::Reader;
 use crate::document::Node;
+use crate::measured;
 use crate::options;
 
 /// File systems of the kernel that are the same wherever they are mounted: a new mount shows what the host sees at
@@ -189,7 +190,10 @@ impl Reader<'_> {
                 self.fields.wrong(item, "a bind mount with a source");
                 return Fact::unknown(origin);
             };
-            return source.map(|path| MountSource::Host(self.absolute(path)));
+            return source.map(|path| {
+                let path = self.absolute(path);
+                measured::volume_of(&path).unwrap_or(MountSource::Host(path))
+            });
         }
         let Some(kind) = kind else { return Fact::unknown(origin) };
         kind.map(|kind| match &**kind {
@@ -229,8 +233,12 @@ impl Reader<'_> {
             // mountinfo shows `shared` for it, but in a peer group of its own: only where the root stays shared is
             // that the host's (measured with runc 1.1.5; moby and Podman set rootfsPropagation with it).
             let with_host = root.as_ref().is_some_and(|root| root.value == Some(Propagation::Shared));
-            let stated = if with_host { stated } else { stated.min(Propagation::Slave) };
-            return Fact::known(stated, origin);
+            return match stated {
+                // What the source was shared with then depends on the mount that it lies on.
+                Propagation::Shared if !recursive => Fact::unknown(origin),
+                Propagation::Shared if !with_host => Fact::known(Propagation::Slave, origin),
+                stated => Fact::known(stated, origin),
+            };
         }
         if bind && !recursive {
             return Fact::unknown(root.map_or(default, |root| root.origin));
@@ -246,12 +254,15 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a cgroup hierarchy can be written below some mount.
+    /// Whether a cgroup hierarchy can be written in the usual place. The host's, bound elsewhere, is a mount like any.
     pub(super) fn cgroup_writable(&self, mounts: &[Mount]) -> Fact<bool> {
         let shows = |mount: &&Mount| match mount.source.get() {
             Some(MountSource::Kernel(kind)) => &**kind == "cgroup",
             Some(MountSource::Host(path)) => {
-                path.is_at_or_below("/sys/fs/cgroup") || (mount.recursive && path.shows("/sys/fs/cgroup"))
+                let place = HostPath::new(&mount.target);
+                let (bound, usual) = (path.is_at_or_below("/sys/fs/cgroup"), "/sys/fs/cgroup");
+                (bound && place.is_at_or_below(usual))
+                    || (mount.recursive && path.as_str() == "/sys" && place.as_str() == "/sys")
             }
             _ => false,
         };
