@@ -3,7 +3,7 @@
 //! first.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// Control characters and those that hide or reorder others, as `\u{202e}`. Line feeds and tabs stay.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
@@ -61,6 +61,16 @@ pub(crate) fn markup(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// [`markup`] for the templates, which put all text through it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Markup;
+
+impl askama::filters::Escaper for Markup {
+    fn write_escaped_str<W: fmt::Write>(&self, mut out: W, text: &str) -> fmt::Result {
+        out.write_str(&markup(text))
+    }
 }
 
 /// The path of a file as a URI reference (RFC 3986): relative ones stay so, absolute ones become `file:` URIs. `None` where the path

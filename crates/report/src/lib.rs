@@ -5,13 +5,16 @@
 
 pub mod github;
 pub mod graph;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod sarif;
 pub mod text;
 
 mod escape;
+mod layout;
 mod path_graph;
+mod picture;
 mod words;
 
 use std::io;

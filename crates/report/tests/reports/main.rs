@@ -3,6 +3,7 @@
 mod fixture;
 mod github;
 mod graph;
+mod html;
 mod json;
 mod junit;
 mod sarif;
