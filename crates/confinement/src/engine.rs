@@ -335,10 +335,7 @@ impl Engine {
             EngineKind::Docker => Builtin::Docker(seccomp::Docker::of(version)),
             EngineKind::Containerd => Builtin::Containerd(seccomp::Containerd::of(version)),
             EngineKind::Podman => Builtin::Podman(seccomp::Podman::of(version)),
-            // CRI-O takes Podman's profile as it was at the time of its release.
-            EngineKind::Crio if self.at_least(1, 36) => Builtin::Crio(seccomp::Podman::V6_0),
-            EngineKind::Crio if self.at_least(1, 33) => Builtin::Crio(seccomp::Podman::V5_4),
-            EngineKind::Crio => Builtin::Crio(seccomp::Podman::V4_3),
+            EngineKind::Crio => Builtin::Crio(seccomp::Crio::of(version)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use confinement::seccomp::{
-    Architecture, Argument, Arguments, Builtin, Containerd, Docker, Podman, Profile, Resolved,
+    Architecture, Argument, Arguments, Builtin, Containerd, Crio, Docker, Podman, Profile, Resolved,
 };
 use confinement::{Capability, CapabilitySet, Truth};
 
@@ -191,19 +191,34 @@ fn an_unknown_kernel_leaves_only_ptrace_undecided() {
 }
 
 #[test]
-fn crio_differs_from_podman_in_unshare_alone() {
-    for version in Podman::ALL {
+fn crio_differs_from_podman_in_what_makes_namespaces_alone() {
+    for version in Crio::ALL {
         let (crio, podman) = (
             resolved(Builtin::Crio(version), DOCKER_DEFAULT),
-            resolved(Builtin::Podman(version), DOCKER_DEFAULT),
+            resolved(Builtin::Podman(version.podman()), DOCKER_DEFAULT),
         );
-        let differ: Vec<&str> = Builtin::Podman(version)
+        let differ: Vec<&str> = Builtin::Podman(version.podman())
             .profile()
             .syscalls()
             .filter(|n| crio.permits(n, &Arguments::ANY) != podman.permits(n, &Arguments::ANY))
             .collect();
-        assert_eq!(differ, ["unshare"]);
+        let expected: &[&str] = if version == Crio::V1_25 { &["unshare"] } else { &["clone3", "unshare"] };
+        assert_eq!(differ, expected, "{version:?}");
     }
+}
+
+#[test]
+fn crio_since_1_31_makes_no_namespace_by_clone_without_sys_admin() {
+    let flagged = |version, bounding, flag: u64| {
+        resolved(Builtin::Crio(version), bounding)
+            .permits("clone", &Arguments::ANY.with(0, Argument::bits(flag, flag)))
+    };
+    for flag in [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000] {
+        assert_eq!(flagged(Crio::V1_25, DOCKER_DEFAULT, flag), Truth::True, "{flag:#x}");
+        assert_eq!(flagged(Crio::V1_31, DOCKER_DEFAULT, flag), Truth::False, "{flag:#x}");
+        assert_eq!(flagged(Crio::LATEST, CapabilitySet::ALL, flag), Truth::True, "{flag:#x}");
+    }
+    assert_eq!(flagged(Crio::LATEST, DOCKER_DEFAULT, 0x100), Truth::True, "a thread");
 }
 
 #[test]
@@ -215,4 +230,9 @@ fn a_release_has_the_profile_of_the_last_change_before_it() {
     assert_eq!(Docker::of((29, 7, 0)), Docker::LATEST);
     assert_eq!(Containerd::of((1, 7, 24)), Containerd::V1_7);
     assert_eq!(Podman::of((5, 6, 2)), Podman::V5_4);
+    assert_eq!(Crio::of((1, 29, 8)), Crio::V1_25);
+    assert_eq!(Crio::of((1, 29, 9)), Crio::V1_31);
+    assert_eq!(Crio::of((1, 30, 5)), Crio::V1_25);
+    assert_eq!(Crio::of((1, 30, 6)), Crio::V1_31);
+    assert_eq!(Crio::of((1, 35, 0)), Crio::V1_33);
 }

@@ -18,8 +18,7 @@ pub enum Builtin {
     Docker(Docker),
     Containerd(Containerd),
     Podman(Podman),
-    /// Podman's profile of the same time, without a free `unshare`.
-    Crio(Podman),
+    Crio(Crio),
 }
 
 /// Docker's profile, by the release from which it is so.
@@ -63,6 +62,19 @@ pub enum Podman {
     V5_8,
     /// container-libs of April 2026.
     V6_0,
+}
+
+/// CRI-O's profile, by the release from which it is so: Podman's of the same time, with some calls refused to
+/// who lacks CAP_SYS_ADMIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Crio {
+    /// 1.25. No `unshare` (cri-o#5788).
+    V1_25,
+    /// 1.31, and 1.29.9 and 1.30.6 of the same month. No `clone` with a flag for a namespace, and no `clone3`
+    /// (cri-o#8514, #8568, #8569).
+    V1_31,
+    V1_33,
+    V1_36,
 }
 
 impl Docker {
@@ -113,6 +125,31 @@ impl Podman {
     }
 }
 
+impl Crio {
+    pub const ALL: [Crio; 4] = [Crio::V1_25, Crio::V1_31, Crio::V1_33, Crio::V1_36];
+    pub const LATEST: Crio = Crio::V1_36;
+
+    /// The profile of a release. Releases before 1.25 are taken for 1.25.
+    pub fn of(version: (u32, u32, u32)) -> Crio {
+        match version {
+            v if v < (1, 29, 9) => Crio::V1_25,
+            (1, 30, patch) if patch < 6 => Crio::V1_25,
+            v if v < (1, 33, 0) => Crio::V1_31,
+            v if v < (1, 36, 0) => Crio::V1_33,
+            _ => Crio::V1_36,
+        }
+    }
+
+    /// The profile of Podman's that it starts from.
+    pub fn podman(self) -> Podman {
+        match self {
+            Crio::V1_25 | Crio::V1_31 => Podman::V4_3,
+            Crio::V1_33 => Podman::V5_4,
+            Crio::V1_36 => Podman::V6_0,
+        }
+    }
+}
+
 impl Builtin {
     /// Whose profile it is, for people.
     pub fn engine(self) -> &'static str {
@@ -132,17 +169,18 @@ impl Builtin {
             [const { OnceLock::new() }; Containerd::ALL.len()];
         static PODMAN: [OnceLock<Profile>; Podman::ALL.len()] =
             [const { OnceLock::new() }; Podman::ALL.len()];
-        static CRIO: [OnceLock<Profile>; Podman::ALL.len()] = [const { OnceLock::new() }; Podman::ALL.len()];
+        static CRIO: [OnceLock<Profile>; Crio::ALL.len()] = [const { OnceLock::new() }; Crio::ALL.len()];
         match self {
             Builtin::Docker(v) => DOCKER[v as usize]
                 .get_or_init(|| make(EPERM, v as u8, &[DOCKER_SOCKETCALL, COMMON, DOCKER_ONLY, DOCKER_LIKE])),
             Builtin::Containerd(v) => CONTAINERD[v as usize]
                 .get_or_init(|| make(EPERM, v as u8, &[COMMON, CONTAINERD_ONLY, DOCKER_LIKE])),
             Builtin::Podman(v) => PODMAN[v as usize]
-                .get_or_init(|| make(ENOSYS, v as u8, &[COMMON, PODMAN_UNSHARE, PODMAN_LIKE])),
-            Builtin::Crio(v) => {
-                CRIO[v as usize].get_or_init(|| make(ENOSYS, v as u8, &[COMMON, CRIO_UNSHARE, PODMAN_LIKE]))
-            }
+                .get_or_init(|| make(ENOSYS, v as u8, &[COMMON, PODMAN_NAMESPACES, PODMAN_LIKE])),
+            Builtin::Crio(v) => CRIO[v as usize].get_or_init(|| {
+                let namespaces = if v < Crio::V1_31 { CRIO_NAMESPACES_UNTIL_1_31 } else { CRIO_NAMESPACES };
+                make(ENOSYS, v.podman() as u8, &[COMMON, namespaces, PODMAN_LIKE])
+            }),
         }
     }
 }
@@ -409,7 +447,7 @@ const PODMAN_LIKE: &[Group] = {
         allow("futex_requeue futex_wait futex_waitv futex_wake").since(V6_0),
         allow("readdir sigaction sigpending sigsuspend syscall timerfd").until(V5_4),
         allow(
-            "clone clone3 fsconfig fsmount fsopen fspick get_mempolicy keyctl mbind mount mount_setattr \
+            "fsconfig fsmount fsopen fspick get_mempolicy keyctl mbind mount mount_setattr \
              move_mount name_to_handle_at open_tree pidfd_getfd pivot_root pkey_alloc pkey_free \
              pkey_mprotect process_vm_readv process_vm_writev ptrace reboot set_mempolicy setns signal \
              syslog umount umount2",
@@ -462,7 +500,39 @@ const PODMAN_LIKE: &[Group] = {
     ]
 };
 
-const PODMAN_UNSHARE: &[Group] = &[allow("unshare")];
+const PODMAN_NAMESPACES: &[Group] = &[allow("clone clone3 unshare")];
 
 /// cri-o#5788.
-const CRIO_UNSHARE: &[Group] = &[allow("unshare").with(Capability::SYS_ADMIN)];
+const CRIO_NAMESPACES_UNTIL_1_31: &[Group] =
+    &[allow("clone clone3"), allow("unshare").with(Capability::SYS_ADMIN)];
+
+/// cri-o#8514, with the flags as the second argument on s390. Several comparisons of one argument are so many
+/// rules: a clone with any of the flags is refused.
+const CRIO_NAMESPACES: &[Group] = &[
+    allow("clone clone3 unshare").with(Capability::SYS_ADMIN),
+    allow("clone").not_on(S390).when(&[compare(0, Operator::MaskedEqual, NEW_NAMESPACES)]),
+    allow("clone").on(S390).when(&[compare(1, Operator::MaskedEqual, NEW_NAMESPACES)]),
+    group(EPERM, "clone").without(Capability::SYS_ADMIN).not_on(S390).when(&EACH_NEW_NAMESPACE[0]),
+    group(EPERM, "clone").without(Capability::SYS_ADMIN).on(S390).when(&EACH_NEW_NAMESPACE[1]),
+    group(ENOSYS, "clone3").without(Capability::SYS_ADMIN),
+];
+
+const fn new_namespace(index: u8, flag: u64) -> Comparison {
+    Comparison { index, operator: Operator::MaskedEqual, value: flag, value_two: flag }
+}
+
+/// CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET, in the first and in the second argument.
+const EACH_NEW_NAMESPACE: [[Comparison; 7]; 2] = {
+    const fn each(index: u8) -> [Comparison; 7] {
+        [
+            new_namespace(index, 0x0002_0000),
+            new_namespace(index, 0x0200_0000),
+            new_namespace(index, 0x0400_0000),
+            new_namespace(index, 0x0800_0000),
+            new_namespace(index, 0x1000_0000),
+            new_namespace(index, 0x2000_0000),
+            new_namespace(index, 0x4000_0000),
+        ]
+    }
+    [each(0), each(1)]
+};

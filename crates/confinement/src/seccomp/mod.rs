@@ -24,7 +24,7 @@ use std::fmt;
 use crate::capability::CapabilitySet;
 use crate::fact::Truth;
 
-pub use builtin::{Builtin, Containerd, Docker, Podman};
+pub use builtin::{Builtin, Containerd, Crio, Docker, Podman};
 pub use json::ProfileError;
 pub use resolve::Resolved;
 
