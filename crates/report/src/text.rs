@@ -357,14 +357,13 @@ fn not_judged(judgement: &Judgement, out: &mut dyn Write) -> io::Result<()> {
             Premise::Fact(_) => {}
         }
     }
+    let mut left_out: Vec<String> = Vec::new();
     if flaws > 0 {
-        writeln!(
-            out,
-            "not judged: {flaws} known flaws of kernel and runtimes (give --facts, or audit on the host)"
-        )?;
+        left_out.push(format!("{flaws} known flaws of kernel and runtimes"));
     }
-    if !reasons.is_empty() {
-        writeln!(out, "not judged: what hangs on {}", reasons.join("; "))?;
+    left_out.extend(reasons.iter().map(|reason| format!("what hangs on {reason}")));
+    if !left_out.is_empty() {
+        writeln!(out, "not judged (give --facts, or audit on the host): {}", left_out.join("; "))?;
     }
     Ok(())
 }

@@ -98,7 +98,7 @@ fn builtin(rng: &mut fastrand::Rng) -> Builtin {
     let docker = Docker::ALL.map(Builtin::Docker);
     let containerd = Containerd::ALL.map(Builtin::Containerd);
     let podman = Podman::ALL.map(Builtin::Podman);
-    let crio = Podman::ALL.map(Builtin::Crio);
+    let crio = Crio::ALL.map(Builtin::Crio);
     let all: Vec<Builtin> = [&docker[..], &containerd, &podman, &crio].concat();
     all[rng.usize(..all.len())]
 }
