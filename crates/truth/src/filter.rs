@@ -7,7 +7,8 @@
 
 use confinement::CapabilitySet;
 use confinement::seccomp::{
-    Action, Architecture, Builtin, Comparison, Containerd, Docker, Operator, Podman, Profile, Rule, Scope,
+    Action, Architecture, Builtin, Comparison, Containerd, Crio, Docker, Operator, Podman, Profile, Rule,
+    Scope,
 };
 use serde_json::{Value, json};
 
