@@ -549,6 +549,11 @@ impl Seen<'_> {
         if own_root.is_some_and(|root| place.is_at_or_below(root.as_str())) {
             return true;
         }
+        // Engines keep network namespaces alive by mounts in /run, which come and go with containers.
+        let namespace = matches!(&self.role, Role::Other(MountSource::Kernel(kind)) if &**kind == "nsfs");
+        if namespace {
+            return true;
+        }
         let same_place = matches!(&self.role, Role::Other(MountSource::Host(path)) if path == place);
         same_place
             && self.mount.is_read_only() == above.is_read_only()

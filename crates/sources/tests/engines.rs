@@ -28,8 +28,30 @@ fn run(engine: &[&str], arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Whether the engine can be tested.
-fn present(engine: &[&str]) -> bool {
+/// A test's turn. A container that binds the host's root sees the mounts of every other container come and go, so
+/// such a test runs alone.
+struct Turn(#[allow(dead_code, reason = "the lock lasts as long as the file is open")] std::fs::File);
+
+impl Turn {
+    fn wait(operation: rustix::fs::FlockOperation) -> Turn {
+        let path = std::env::temp_dir().join("stockade-engine-tests.lock");
+        let file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        rustix::fs::flock(&file, operation).unwrap();
+        Turn(file)
+    }
+}
+
+/// Waits for a turn beside others, where the engine can be tested.
+fn present(engine: &[&str]) -> Option<Turn> {
+    is_present(engine).then(|| Turn::wait(rustix::fs::FlockOperation::LockShared))
+}
+
+/// Waits until no other test here runs, where the engine can be tested.
+fn present_alone(engine: &[&str]) -> Option<Turn> {
+    is_present(engine).then(|| Turn::wait(rustix::fs::FlockOperation::LockExclusive))
+}
+
+fn is_present(engine: &[&str]) -> bool {
     let output = Command::new(engine[0]).args(&engine[1..]).args(["image", "inspect", IMAGE]).output();
     let there = output.is_ok_and(|o| o.status.success());
     if !there {
@@ -183,9 +205,7 @@ fn mount<'a>(confinement: &'a Confinement, target: &str) -> &'a confinement::Mou
 
 #[test]
 fn a_default_docker_container_has_the_same_facts_through_docker_and_proc() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let container = Started::docker("default", &[]);
     let (engine, _) = assert_same_facts(&container);
     assert_eq!(engine.identity.root.value, Some(true));
@@ -203,9 +223,7 @@ fn a_default_docker_container_has_the_same_facts_through_docker_and_proc() {
 
 #[test]
 fn every_option_is_the_same_through_docker_and_proc() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present_alone(DOCKER) else { return };
     let folder = tempfile();
     let bind = format!("{folder}:/data:ro");
     let options = [
@@ -286,9 +304,7 @@ fn tempfile() -> String {
 
 #[test]
 fn a_volume_that_binds_the_socket_and_a_link_to_it_are_the_socket() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present_alone(DOCKER) else { return };
     let volume = format!("stockade-test-{}-socket", std::process::id());
     let device = ["--opt", "type=none", "--opt", "o=bind", "--opt", "device=/run"];
     run(DOCKER, &[&["volume", "create"], device.as_slice(), &[&volume]].concat());
@@ -310,9 +326,7 @@ fn a_volume_that_binds_the_socket_and_a_link_to_it_are_the_socket() {
 
 #[test]
 fn containers_that_share_namespaces_name_the_one_that_holds_them() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let holder = Started::docker("holder", &[]);
     let shared = format!("container:{}", holder.name);
     let guest = Started::docker("guest", &["--pid", &shared, "--network", &shared]);
@@ -330,9 +344,7 @@ fn containers_that_share_namespaces_name_the_one_that_holds_them() {
 
 #[test]
 fn the_kernel_shows_what_a_program_gave_up_after_its_start() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let container = Started::new(DOCKER, "dropped", &[], &["su", "app", "-c", "sleep 300"]);
     // The first process stays root where su waits for its child; busybox's su execs it.
     std::thread::sleep(std::time::Duration::from_millis(300));
@@ -344,9 +356,7 @@ fn the_kernel_shows_what_a_program_gave_up_after_its_start() {
 
 #[test]
 fn what_an_operator_runs_inside_is_not_taken_for_the_container() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let container = Started::docker("exec", &["--user=10001"]);
     run(DOCKER, &["exec", "--detach", "--user=0", &container.name, "sleep", "200"]);
     let (engine, _) = assert_same_facts(&container);
@@ -355,9 +365,7 @@ fn what_an_operator_runs_inside_is_not_taken_for_the_container() {
 
 #[test]
 fn a_stopped_container_is_read_by_name_from_what_the_engine_says() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let container = Started::docker("stopped", &["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined"]);
     run(DOCKER, &["kill", &container.name]);
     let (engine, _) = container.read();
@@ -367,9 +375,7 @@ fn a_stopped_container_is_read_by_name_from_what_the_engine_says() {
 
 #[test]
 fn the_daemon_is_a_subject_with_its_version_and_settings() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let container = Started::docker("listed", &[]);
     let told = engine_api::docker(Wanted::default(), &Arc::new(Host::default()));
     assert!(told.world.problems.is_empty(), "{:#?}", told.world.problems);
@@ -390,9 +396,7 @@ fn the_daemon_is_a_subject_with_its_version_and_settings() {
 
 #[test]
 fn a_name_that_no_container_has_is_a_problem() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let wanted = Wanted { name: Some("../no such?name"), stopped: false };
     let Told { world, .. } = engine_api::docker(wanted, &Arc::new(Host::default()));
     assert!(world.subjects.is_empty());
@@ -402,9 +406,7 @@ fn a_name_that_no_container_has_is_a_problem() {
 
 #[test]
 fn a_default_podman_container_has_the_same_facts_through_podman_and_proc() {
-    if !present(PODMAN) {
-        return;
-    }
+    let Some(_turn) = present(PODMAN) else { return };
     let container = Started::podman("default", &["--network=none"]);
     let (engine, _) = assert_same_facts(&container);
     assert_eq!(engine.capabilities.bounding.value, Some(CapabilitySet(0x800405fb)));
@@ -414,9 +416,7 @@ fn a_default_podman_container_has_the_same_facts_through_podman_and_proc() {
 
 #[test]
 fn every_option_is_the_same_through_podman_and_proc() {
-    if !present(PODMAN) {
-        return;
-    }
+    let Some(_turn) = present(PODMAN) else { return };
     let options = [
         "--network=none",
         "--cap-add=SYS_ADMIN",
@@ -446,9 +446,7 @@ fn every_option_is_the_same_through_podman_and_proc() {
 
 #[test]
 fn a_privileged_podman_container_is_privileged_through_podman_and_proc() {
-    if !present(PODMAN) {
-        return;
-    }
+    let Some(_turn) = present(PODMAN) else { return };
     let container = Started::podman("privileged", &["--network=none", "--privileged"]);
     let (engine, _) = container.read();
     let (proc, _) = container.read_proc();
@@ -459,9 +457,7 @@ fn a_privileged_podman_container_is_privileged_through_podman_and_proc() {
 
 #[test]
 fn a_stopped_podman_container_is_read_by_name_from_what_the_engine_says() {
-    if !present(PODMAN) {
-        return;
-    }
+    let Some(_turn) = present(PODMAN) else { return };
     let container = Started::podman("stopped", &["--network=none", "--security-opt=unmask=all"]);
     run(PODMAN, &["kill", &container.name]);
     run(PODMAN, &["wait", &container.name]);
@@ -472,9 +468,7 @@ fn a_stopped_podman_container_is_read_by_name_from_what_the_engine_says() {
 
 #[test]
 fn sharing_with_the_host_shows_as_shared_propagation() {
-    if !present(PODMAN) {
-        return;
-    }
+    let Some(_turn) = present(PODMAN) else { return };
     let folder = std::env::temp_dir().join(format!("stockade-test-shared-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let text = folder.to_str().unwrap();
@@ -550,9 +544,7 @@ fn inside_facts(c: &Confinement) -> Vec<String> {
 
 #[test]
 fn a_container_measured_from_inside_has_the_facts_that_docker_tells() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present_alone(DOCKER) else { return };
     let own = own_program();
     let own: Vec<&str> = own.iter().map(String::as_str).collect();
     let sets: [&[&str]; 3] = [
@@ -664,9 +656,7 @@ impl Drop for Daemon {
 
 #[test]
 fn settings_of_a_daemon_come_from_its_file_its_flags_and_itself() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let configuration = r#"{"no-new-privileges": true, "live-restore": true,
         "insecure-registries": ["registry.example:5000"]}"#;
     let options =
@@ -693,9 +683,7 @@ fn settings_of_a_daemon_come_from_its_file_its_flags_and_itself() {
 
 #[test]
 fn what_a_container_calls_itself_does_not_reach_a_terminal_raw() {
-    if !present(DOCKER) {
-        return;
-    }
+    let Some(_turn) = present(DOCKER) else { return };
     let command = r"printf '\033[31mevil\n)' > /proc/self/comm; while :; do sleep 1; done";
     let container =
         Started::new(DOCKER, "name", &["--volume=/etc:/a\\b\u{1b}[1m:ro"], &["sh", "-c", command]);

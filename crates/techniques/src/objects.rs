@@ -130,7 +130,7 @@ pub(crate) fn shown_at(mount: &Mount, source: &HostPath, path: &str) -> Option<S
 /// Whether a mount brings others of the host's along that its options do not reach.
 pub(crate) fn brings_others(mount: &Mount, source: &HostPath) -> bool {
     let below = |m: &&str| **m != *source.as_str() && source.shows(m);
-    mount.recursive && SEPARATE_MOUNTS.iter().any(|m| below(m))
+    mount.recursive && SEPARATE_MOUNTS.iter().any(below)
 }
 
 /// The separate mount a path lies on.
