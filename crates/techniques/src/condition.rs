@@ -11,8 +11,8 @@ use std::fmt;
 
 use confinement::seccomp::{Architecture, Argument, Arguments, Resolved};
 use confinement::{
-    AppArmor, AppArmorTemplate, Capability, Confinement, ControlApi, EngineKind, Fact, MountSource,
-    Namespace, NamespaceKind, Origin, Propagation, Runtime, SeLinux, Seccomp, Truth,
+    AppArmor, AppArmorTemplate, Capability, Confinement, ControlApi, DeviceRule, EngineKind, Fact,
+    MountSource, Namespace, NamespaceKind, Origin, Propagation, Runtime, SeLinux, Seccomp, Truth,
 };
 
 use crate::barrier::Barrier;
@@ -1747,13 +1747,10 @@ fn device_cgroup<S: Sink>(class_name: &str, write: bool, c: &Confinement, sink: 
         sink.note(|| "the rules of the device cgroup are not known".into(), &c.devices.rules.origin);
         return Truth::Unknown;
     };
+    let access = |rule: &DeviceRule| if write { rule.access.write } else { rule.access.read };
     let mut permitted = false;
     let mut by = None;
-    for (i, rule) in rules.iter().enumerate() {
-        let access = if write { rule.access.write } else { rule.access.read };
-        if !access {
-            continue;
-        }
+    for (i, rule) in rules.iter().enumerate().filter(|(_, rule)| access(rule)) {
         match class.covered_by(rule) {
             Coverage::All => {
                 permitted = rule.allow;
@@ -1763,7 +1760,13 @@ fn device_cgroup<S: Sink>(class_name: &str, write: bool, c: &Confinement, sink: 
                 permitted = true;
                 by = Some(i);
             }
-            Coverage::Some | Coverage::None => {}
+            // Some devices of the class are taken away again: the rest has to be looked for one by one.
+            Coverage::Some => {
+                by = class.permitted_by(rules, access);
+                permitted = by.is_some();
+                break;
+            }
+            Coverage::None => {}
         }
     }
     let origin = by

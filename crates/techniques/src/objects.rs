@@ -185,6 +185,49 @@ impl DeviceClass {
                 && n.minor.is_none_or(|m| m == minor)
         })
     }
+    /// The rule that permits some device of this class, where the last rule that names a device decides.
+    pub fn permitted_by(&self, rules: &[DeviceRule], access: impl Fn(&DeviceRule) -> bool) -> Option<usize> {
+        let by_node = |rule: &&DeviceRule| rule.allow && rule.node.is_some() && access(rule);
+        let named = rules.iter().position(|rule| by_node(&rule) && self.covered_by(rule) != Coverage::None);
+        named.or_else(|| {
+            self.devices(rules).into_iter().find_map(|(kind, major, minor)| {
+                let last = rules.iter().rposition(|rule| {
+                    rule.node.is_none()
+                        && access(rule)
+                        && (rule.kind == DeviceKind::All || rule.kind == kind)
+                        && rule.major.is_none_or(|m| m == major)
+                        && rule.minor.is_none_or(|m| m == minor)
+                })?;
+                rules.get(last).filter(|rule| rule.allow).map(|_| last)
+            })
+        })
+    }
+
+    /// Devices of this class that the rules may treat differently: those that they name, and one of each kind that
+    /// they do not.
+    fn devices(&self, rules: &[DeviceRule]) -> Vec<(DeviceKind, u32, u32)> {
+        let mut devices = Vec::new();
+        for n in &self.numbers {
+            let range = n.major.0..=n.major.1;
+            let mut majors: Vec<u32> =
+                rules.iter().filter_map(|rule| rule.major).filter(|m| range.contains(m)).collect();
+            majors.extend(range.clone().find(|m| !majors.contains(m)));
+            majors.sort_unstable();
+            majors.dedup();
+            let mut minors: Vec<u32> = match n.minor {
+                Some(minor) => vec![minor],
+                None => rules.iter().filter_map(|rule| rule.minor).collect(),
+            };
+            if n.minor.is_none() {
+                minors.extend((0..).find(|m| !minors.contains(m)));
+            }
+            minors.sort_unstable();
+            minors.dedup();
+            devices.extend(majors.iter().flat_map(|a| minors.iter().map(|i| (n.kind, *a, *i))));
+        }
+        devices
+    }
+
     /// Whether a device-cgroup rule speaks of all, some or none of this class.
     pub fn covered_by(&self, rule: &DeviceRule) -> Coverage {
         if let Some(node) = &rule.node {

@@ -413,22 +413,25 @@ fn mounts(rng: &mut fastrand::Rng, namespaces: &Namespaces, runtime: Runtime) ->
     }
     let binds = if chance(rng, 35) { 0 } else { rng.usize(1..=TARGETS) };
     for number in 0..binds {
-        mounts.push(bind(rng, number, namespaces.user, quirk));
+        mounts.push(bind(rng, number, namespaces, quirk));
     }
     json!(mounts)
 }
 
-fn bind(rng: &mut fastrand::Rng, number: usize, in_user_namespace: bool, quirk: bool) -> Value {
+fn bind(rng: &mut fastrand::Rng, number: usize, namespaces: &Namespaces, quirk: bool) -> Value {
+    let kernel_bound = namespaces.user && !(namespaces.pid && namespaces.network);
     // Not every kernel has every file.
     let (source, kind) = loop {
         let (source, kind) = *pick(rng, tree::SOURCES);
         let has_mounts_below = ["/", "/dev", "/sys", "/sys/kernel", "/sys/fs/cgroup"].contains(&source);
-        if Path::new(source).exists() && !(quirk && has_mounts_below) {
+        // What a runtime lays over a bind of the host's /proc or /sys shows in every other bind of it.
+        let kernel = ["/proc", "/sys"].iter().any(|k| source.starts_with(k)) || source == "/";
+        if Path::new(source).exists() && !(quirk && has_mounts_below) && !(kernel && kernel_bound) {
             break (source, kind);
         }
     };
     // From a user namespace what lies on top of a mount cannot be left behind: mount_namespaces(7), "locked".
-    let whole = in_user_namespace && ["/", "/dev", "/sys", "/sys/fs/cgroup"].contains(&source);
+    let whole = namespaces.user && ["/", "/dev", "/sys", "/sys/kernel", "/sys/fs/cgroup"].contains(&source);
     let mut options = vec![if whole || chance(rng, 75) { "rbind" } else { "bind" }];
     match rng.u32(..10) {
         0..=4 => options.push("rw"),

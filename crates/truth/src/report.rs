@@ -12,7 +12,7 @@ use crate::configuration::{Runtime, Sample};
 /// How many conditions must have been both true and false, so that agreement means something.
 const LEAST_DISTINCT: usize = 35;
 /// Disagreements that are printed one by one; all are counted, and every configuration is kept.
-const MOST_PRINTED: usize = 6000;
+const MOST_PRINTED: usize = 60;
 /// A sample in which more fail to start says less than it claims.
 const MOST_NOT_STARTED: f64 = 0.02;
 

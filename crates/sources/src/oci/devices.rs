@@ -62,6 +62,39 @@ fn always_allowed(tun: bool, console: bool) -> Vec<DeviceRule> {
     rules
 }
 
+/// What the kernel of cgroup v1 makes of rules that are written one after the other: a rule for everything empties the
+/// list of exceptions; one against what is the default adds an exception; one for it takes from the exception of the
+/// very same numbers alone, so that a narrower rule is without effect (security/device_cgroup.c,
+/// devcgroup_update_access, dev_exception_rm; measured with crun 1.8.1, which writes them so).
+fn as_exceptions(written: Vec<DeviceRule>) -> Vec<DeviceRule> {
+    let mut default = RULE_ALL;
+    let mut exceptions: Vec<DeviceRule> = Vec::new();
+    for rule in written {
+        if rule.kind == DeviceKind::All {
+            exceptions.clear();
+            default.allow = rule.allow;
+            continue;
+        }
+        let same = |e: &&mut DeviceRule| (e.kind, e.major, e.minor) == (rule.kind, rule.major, rule.minor);
+        let exception = exceptions.iter_mut().find(same);
+        let against_default = rule.allow != default.allow;
+        match exception {
+            Some(e) => {
+                for (has, named) in [
+                    (&mut e.access.read, rule.access.read),
+                    (&mut e.access.write, rule.access.write),
+                    (&mut e.access.mknod, rule.access.mknod),
+                ] {
+                    *has = if against_default { *has || named } else { *has && !named };
+                }
+            }
+            None if against_default => exceptions.push(rule),
+            None => {}
+        }
+    }
+    std::iter::once(default).chain(exceptions).collect()
+}
+
 impl Reader<'_> {
     pub(super) fn devices(&mut self, mounts: &[Mount]) -> Devices {
         let linux = self.linux.clone();
@@ -120,10 +153,13 @@ impl Reader<'_> {
         let mut rules = vec![first];
         rules.extend(asked);
         rules.extend(always_allowed(false, true));
+        if self.host.cgroup_version.value == Some(1) {
+            rules = as_exceptions(rules);
+        }
         Fact::known(rules.into(), origin)
     }
 
-    /// /dev/net/tun was on runc's list until 1.2.0 (its changelog); without a version the newer runc is taken.
+    /// /dev/net/tun is on runc's list; without a version it is taken for none of the few that left it out.
     fn runc_allows_tun(&self) -> bool {
         let version = self
             .host

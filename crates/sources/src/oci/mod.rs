@@ -102,7 +102,8 @@ impl Reader<'_> {
         let capabilities = self.capabilities(&identity);
         let namespaces = self.namespaces();
         let user_namespace = self.user_namespace();
-        let mounts = self.mounts(&namespaces);
+        let own_users = user_namespace.initial.value == Some(false);
+        let mounts = self.mounts(&namespaces, own_users);
         let devices = self.devices(&mounts);
         let hooks = self.hooks();
         let network = network(&namespaces, hooks, &default);

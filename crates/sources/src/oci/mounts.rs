@@ -63,7 +63,7 @@ struct Options {
 }
 
 impl Reader<'_> {
-    pub(super) fn mounts(&mut self, namespaces: &Namespaces) -> Vec<Mount> {
+    pub(super) fn mounts(&mut self, namespaces: &Namespaces, own_users: bool) -> Vec<Mount> {
         let mut mounts: Vec<Mount> = self.rootfs().into_iter().collect();
         let Some(items) = self.fields.list(self.root, "mounts") else {
             if let Some(node) = self.root.get("mounts").filter(|node| !node.is_null()) {
@@ -72,7 +72,7 @@ impl Reader<'_> {
             return mounts;
         };
         for item in items {
-            let mount = self.mount(&item).unwrap_or_else(|| options::unread_mount(&item.origin()));
+            let mount = self.mount(&item, own_users).unwrap_or_else(|| options::unread_mount(&item.origin()));
             mounts.extend(in_usual_place(mount, namespaces));
         }
         mounts
@@ -101,7 +101,7 @@ impl Reader<'_> {
         }
     }
 
-    fn mount(&mut self, item: &Node) -> Option<Mount> {
+    fn mount(&mut self, item: &Node, own_users: bool) -> Option<Mount> {
         if !item.is_mapping() {
             self.fields.wrong(item, "an object");
             return None;
@@ -131,7 +131,7 @@ impl Reader<'_> {
             read_only,
             recursive_read_only,
             recursive: bind && options.recursive,
-            propagation: self.propagation(bind, options.propagation),
+            propagation: self.propagation(bind, options.propagation, own_users),
             nosuid: options.nosuid,
             nodev: options.nodev,
             noexec: options.noexec,
@@ -217,7 +217,12 @@ impl Reader<'_> {
     /// prepareRoot, mountPropagate). crun does the same, and at the end gives the root's type to every mount again
     /// where it is recursive, which its default `rprivate` is (src/libcrun/linux.c); measured with runc 1.1.5 and crun
     /// 1.8.1.
-    fn propagation(&mut self, bind: bool, stated: Option<(Propagation, Origin)>) -> Fact<Propagation> {
+    fn propagation(
+        &mut self,
+        bind: bool,
+        stated: Option<(Propagation, Origin)>,
+        own_users: bool,
+    ) -> Fact<Propagation> {
         let default = self.default_origin();
         let root = self.linux.clone().and_then(|linux| self.fields.text(&linux, "rootfsPropagation"));
         let root = root.filter(|root| root.get().is_none_or(|text| !text.is_empty()));
@@ -226,8 +231,16 @@ impl Reader<'_> {
             let value = root.get().and_then(|text| options::propagation(text).ok());
             Fact { value, origin: root.origin }
         });
+        // A mount namespace of another user namespace gets slaves of shared mounts (mount_namespaces(7)).
         if self.is_crun() && recursive {
-            return root.unwrap_or_else(|| Fact::known(Propagation::Private, default));
+            return match (root, stated) {
+                (None, _) => Fact::known(Propagation::Private, default),
+                // Shared anew, and no longer with the host.
+                (Some(root), Some((stated, origin))) if root.value == Some(Propagation::Shared) => {
+                    Fact::known(stated, origin)
+                }
+                (Some(root), _) => root,
+            };
         }
         if let Some((stated, origin)) = stated {
             // mountinfo shows `shared` for it, but in a peer group of its own: only where the root stays shared is
@@ -236,7 +249,9 @@ impl Reader<'_> {
             return match stated {
                 // What the source was shared with then depends on the mount that it lies on.
                 Propagation::Shared if !recursive => Fact::unknown(origin),
-                Propagation::Shared if !with_host => Fact::known(Propagation::Slave, origin),
+                Propagation::Shared if !with_host || (own_users && !self.is_crun()) => {
+                    Fact::known(Propagation::Slave, origin)
+                }
                 stated => Fact::known(stated, origin),
             };
         }
