@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
         }
     }
     for problem in &world.problems {
-        eprintln!("error: {problem}");
+        eprintln!("error: {}", report::printable(&problem.to_string()));
     }
     Ok(exit_code(arguments, &report))
 }
