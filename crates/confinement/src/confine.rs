@@ -314,6 +314,19 @@ fn identity(request: &Request, engine: &Engine, no_new_privileges: Fact<bool>) -
             None => {}
         }
     }
+    // `1000:docker`: a primary group by name.
+    let primary = user.get().and_then(|text| text.split_once(':')).map(|(_, group)| group.trim());
+    if let Some(name) = primary
+        && request.group.is_none()
+        && !name.is_empty()
+        && name != "root"
+        && name.parse::<u32>().is_err()
+    {
+        if request.groups.is_empty() {
+            group_origin = origin.clone();
+        }
+        names.push(name.into());
+    }
     groups.sort_unstable();
     groups.dedup();
     let setuid_programs = match request.setuid_hints.first() {

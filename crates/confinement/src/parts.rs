@@ -422,7 +422,20 @@ impl Grant {
                 || r.strip_prefix("*/")
                     .is_some_and(|s| resource.split_once('/').is_some_and(|(_, sub)| sub == s))
         });
-        verb_ok && resource_ok && self.resource_names.is_empty()
+        let group_ok = self.api_groups.iter().any(|g| &**g == "*" || api_groups_of(resource).contains(&&**g));
+        verb_ok && resource_ok && group_ok && self.resource_names.is_empty()
+    }
+}
+
+/// The API groups that serve a resource: `*` of another group, such as an operator's, is none of these
+/// (kubernetes.io, reference/kubernetes-api). `extensions` served workloads until 1.16, and is still granted.
+fn api_groups_of(resource: &str) -> &'static [&'static str] {
+    match resource.split('/').next().unwrap_or(resource) {
+        "deployments" | "daemonsets" | "replicasets" => &["apps", "extensions"],
+        "statefulsets" | "controllerrevisions" => &["apps"],
+        "jobs" | "cronjobs" => &["batch"],
+        "roles" | "clusterroles" | "rolebindings" | "clusterrolebindings" => &["rbac.authorization.k8s.io"],
+        _ => &[""],
     }
 }
 

@@ -1,5 +1,6 @@
 //! Subjects and the world they are judged in.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,8 @@ use crate::fact::{Fact, Place};
 use crate::host::Host;
 use crate::mount::Mount;
 use crate::parts::{
-    AppArmor, Capabilities, Cgroup, ControlApi, Devices, Identity, Image, Limits, Namespaces, Network,
-    Runtime, SeLinux, Seccomp, ServiceAccount, UserNamespace,
+    AppArmor, Capabilities, Cgroup, ControlApi, Devices, Identity, Image, Limits, Namespace, NamespaceKind,
+    Namespaces, Network, Runtime, SeLinux, Seccomp, ServiceAccount, UserNamespace,
 };
 use crate::pod::PodDeclaration;
 
@@ -133,5 +134,41 @@ impl World {
         self.subjects.extend(other.subjects);
         self.problems.extend(other.problems);
         self.notes.extend(other.notes);
+    }
+
+    /// Whoever joins a namespace of a container that itself has the host's is in the host's: `pid: service:b`
+    /// beside a `b` with `pid: host`. The joiner's own words stay the origin.
+    pub fn follow_namespaces(&mut self) {
+        const KINDS: [NamespaceKind; 3] = [NamespaceKind::Pid, NamespaceKind::Net, NamespaceKind::Ipc];
+        let joined = |subject: &Subject, kind| match subject.confinement.namespaces.get(kind).get() {
+            Some(Namespace::Container(id)) => Some(id.clone()),
+            _ => None,
+        };
+        let mut followed: Vec<(usize, NamespaceKind, Option<Namespace>)> = Vec::new();
+        if self.subjects.iter().any(|s| KINDS.into_iter().any(|kind| joined(s, kind).is_some())) {
+            let by_id: HashMap<&str, &Subject> = self.subjects.iter().map(|s| (&*s.id, s)).collect();
+            for (i, subject) in self.subjects.iter().enumerate() {
+                for kind in KINDS {
+                    let (mut holder, mut steps) = (subject, 0);
+                    while let Some(next) = joined(holder, kind).and_then(|id| by_id.get(&*id).copied()) {
+                        // Containers that join each other in a ring cannot be started.
+                        steps += 1;
+                        if steps > 16 {
+                            break;
+                        }
+                        holder = next;
+                    }
+                    let held = holder.confinement.namespaces.get(kind);
+                    if steps > 0 && matches!(held.get(), Some(Namespace::Host) | None) {
+                        followed.push((i, kind, held.value.clone()));
+                    }
+                }
+            }
+        }
+        for (i, kind, value) in followed {
+            if let Some(subject) = self.subjects.get_mut(i) {
+                Arc::make_mut(&mut subject.confinement).namespaces.get_mut(kind).value = value;
+            }
+        }
     }
 }

@@ -31,6 +31,22 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     visible(text)
 }
 
+/// As [`visible`], for an excerpt whose spans count bytes: each hidden character becomes one that is as long.
+pub(crate) fn same_length(text: &str) -> Cow<'_, str> {
+    // A CR before its LF ends a line.
+    let hidden = |c: char| is_hidden(c) && c != '\r';
+    if !text.chars().any(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let stand_in = |c: char| match (hidden(c), c.len_utf8()) {
+        (false, _) => c,
+        (true, 1) => '?',
+        (true, 2) => '\u{bf}',
+        (true, _) => '\u{fffd}',
+    };
+    Cow::Owned(text.chars().map(stand_in).collect())
+}
+
 /// Controls (Cc), bidirectional marks (UAX #9, and CVE-2021-42574 for why), invisible joiners, the byte-order mark, and
 /// what XML 1.0 forbids.
 fn is_hidden(c: char) -> bool {
@@ -110,13 +126,21 @@ pub(crate) fn file(path: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{file, markup, one_line, uri, visible};
+    use super::{file, markup, one_line, same_length, uri, visible};
 
     #[test]
     fn hidden_characters_become_visible_and_others_stay() {
         assert_eq!(visible("caf\u{e9} \u{1f600}\nx"), "caf\u{e9} \u{1f600}\nx");
         assert_eq!(visible("a\u{1b}[31m\u{202e}\0\u{85}"), "a\\u{1b}[31m\\u{202e}\\u{0}\\u{85}");
         assert_eq!(one_line("a\n  b\tc"), "a b c");
+    }
+
+    #[test]
+    fn an_excerpt_keeps_its_length_and_loses_its_controls() {
+        let text = "a\u{1b}[31m\u{9b}\u{202e}\u{e9}\r\n";
+        let safe = same_length(text);
+        assert_eq!(safe, "a?[31m\u{bf}\u{fffd}\u{e9}\r\n");
+        assert_eq!(safe.len(), text.len());
     }
 
     #[test]

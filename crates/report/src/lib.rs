@@ -45,6 +45,11 @@ pub struct Report<'a> {
     pub all: bool,
 }
 
+/// Text that others wrote, safe to show at a terminal: on one line, and controls made visible.
+pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+    escape::one_line(text)
+}
+
 /// The name of the program in machine-readable reports.
 pub const TOOL: &str = "stockade";
 

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::Report;
+use crate::escape::{one_line, same_length, visible};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use confinement::{Origin, Place, Subject, World};
@@ -79,13 +80,13 @@ fn standards(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
             .subjects
             .get(*subject)
             .map_or("?", |s| s.pod.as_ref().map_or(&*s.name, |p| &*p.name));
-        writeln!(out, "{name} {word} {}@{}", result.standard, result.version)?;
+        writeln!(out, "{} {word} {}@{}", one_line(name), result.standard, result.version)?;
         for control in result.controls.iter().filter(|c| c.result == policy::Verdict::Fail) {
             let at = control
                 .location
                 .as_ref()
                 .map_or(String::new(), |p| format!("{}:{}:{}: ", p.path, p.line, p.column));
-            writeln!(out, "  {at}{}: {}", control.id, control.message)?;
+            writeln!(out, "{}", apart(&format!("  {at}{}: {}", control.id, control.message)))?;
         }
     }
     if !report.standards.is_empty() {
@@ -145,7 +146,7 @@ impl Page<'_> {
             Severity::Medium => Level::WARNING,
             _ => Level::NOTE,
         };
-        let title = format!("{title} [{}]", technique.id);
+        let title = format!("{} [{}]", one_line(&title), technique.id);
         let facts: Vec<&Evidence> = finding.evidence.iter().collect();
         let places: Vec<(&Evidence, &Place)> =
             facts.iter().filter_map(|e| e.origin.place().map(|p| (*e, p))).collect();
@@ -154,7 +155,7 @@ impl Page<'_> {
             if !files.iter().any(|(path, _)| *path == place.path)
                 && let Some(text) = (self.options.excerpt)(&place.path)
             {
-                files.push((place.path.clone(), text));
+                files.push((place.path.clone(), same_length(&text).into()));
             }
         }
         let marked: Vec<Vec<(std::ops::Range<usize>, String)>> =
@@ -165,7 +166,7 @@ impl Page<'_> {
                 let kind = if i == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
                 kind.span(span.clone()).label(label.as_str())
             });
-            let snippet = Snippet::source(text.as_ref()).path(path.as_ref()).fold(true);
+            let snippet = Snippet::source(text.as_ref()).path(one_line(path)).fold(true);
             group = group.element(snippet.annotations(annotations.collect::<Vec<_>>()));
         }
         if files.is_empty()
@@ -173,7 +174,7 @@ impl Page<'_> {
                 finding.steps.first().and_then(|s| self.subject(s.subject)).and_then(|s| s.place.as_ref())
         {
             let line = place.line as usize;
-            group = group.element(annotate_snippets::Origin::path(place.path.as_ref()).line(line));
+            group = group.element(annotate_snippets::Origin::path(one_line(&place.path)).line(line));
         }
         let because = self.because(&facts);
         let path = self.path_of(finding);
@@ -197,6 +198,8 @@ impl Page<'_> {
             let tail = if rest > 0 { format!(" and {rest} more (--all)") } else { String::new() };
             notes.push(format!("also:    {}{tail}", named.join(", ")));
         }
+        // What others wrote may hold line feeds and terminal controls.
+        let notes: Vec<String> = notes.iter().map(|note| apart(note)).collect();
         for note in &notes {
             group = group.element(Level::NOTE.no_name().message(note.as_str()));
         }
@@ -251,14 +254,10 @@ impl Page<'_> {
             let place = finding.evidence.iter().find_map(|e| e.origin.place());
             let at = place.map_or(String::new(), |p| format!("{}:{}:{}: ", p.path, p.line, p.column));
             let fix = finding.remedies.first().map_or(String::new(), |r| format!("; fix: {}", r.summary));
-            writeln!(
-                out,
-                "{}: {at}{}: {} [{}]{fix}",
-                finding.severity,
-                self.name(judged.subject),
-                technique.title,
-                technique.id
-            )?;
+            let name = self.name(judged.subject);
+            let line =
+                format!("{}: {at}{name}: {} [{}]{fix}", finding.severity, technique.title, technique.id);
+            writeln!(out, "{}", one_line(&line))?;
         }
         Ok(())
     }
@@ -274,7 +273,7 @@ impl Page<'_> {
             let shown = names.iter().take(4).copied().collect::<Vec<_>>().join(", ");
             let rest = names.len().saturating_sub(4);
             let tail = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-            writeln!(out, "held: {shown}{tail} {text}")?;
+            writeln!(out, "{}", one_line(&format!("held: {shown}{tail} {text}")))?;
         }
         if any { writeln!(out) } else { Ok(()) }
     }
@@ -309,7 +308,7 @@ impl Page<'_> {
             })
             .collect();
         if !assumed.is_empty() {
-            writeln!(out, "assumed: {}", assumed.join("; "))?;
+            writeln!(out, "{}", one_line(&format!("assumed: {}", assumed.join("; "))))?;
         }
         not_judged(judgement, out)
     }
@@ -336,6 +335,11 @@ fn held_by(judged: &Judged) -> String {
         text.push_str(&format!("; {} for {} walls", hint.advice.summary, hint.depth.min));
     }
     text
+}
+
+/// On one line, with the spaces that set its parts apart.
+fn apart(text: &str) -> String {
+    text.split(['\n', '\t']).map(visible).collect::<Vec<_>>().join(" ")
 }
 
 fn wall_names(cut: Barriers) -> String {
@@ -403,12 +407,13 @@ fn marks(places: &[(&Evidence, &Place)], path: &str, text: &str) -> Vec<(std::op
         match marked.iter().position(|(s, _)| *s == span) {
             Some(i) => {
                 let label = &mut marked[i].1;
-                if !label.contains(&evidence.fact) {
+                let fact = one_line(&evidence.fact);
+                if !label.contains(&*fact) {
                     label.push_str("; ");
-                    label.push_str(&evidence.fact);
+                    label.push_str(&fact);
                 }
             }
-            None if marked.len() < FACTS => marked.push((span, evidence.fact.clone())),
+            None if marked.len() < FACTS => marked.push((span, one_line(&evidence.fact).into_owned())),
             None => {}
         }
     }

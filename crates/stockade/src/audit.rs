@@ -58,12 +58,18 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
         None => {
             let terminal = io::stdout().is_terminal();
             let mut out = BufWriter::new(io::stdout().lock());
-            write(arguments, &report, &input, terminal, &mut out)?;
-            out.flush()?;
+            let written = write(arguments, &report, &input, terminal, &mut out)
+                .and_then(|()| out.flush().map_err(Into::into));
+            // Whoever reads has seen enough (`| head`); what was found is found all the same.
+            if let Err(error) = written
+                && !crate::is_broken_pipe(&error)
+            {
+                return Err(error);
+            }
         }
     }
     for problem in &world.problems {
-        eprintln!("error: {problem}");
+        eprintln!("error: {}", report::printable(&problem.to_string()));
     }
     Ok(exit_code(arguments, &report))
 }
@@ -220,6 +226,7 @@ pub(crate) fn gather(
         let name = target.strip_prefix("proc:").filter(|n| !n.is_empty());
         world.extend(process::read(name, &context.host, &told));
     }
+    world.follow_namespaces();
     Ok(world)
 }
 

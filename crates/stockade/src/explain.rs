@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Explain) -> anyhow::Result<u8> {
         ExplainFormat::Mermaid => trees(catalogue, technique, &world.subjects, Language::Mermaid, &mut out)?,
     }
     for problem in &world.problems {
-        eprintln!("error: {problem}");
+        eprintln!("error: {}", report::printable(&problem.to_string()));
     }
     Ok(if world.problems.is_empty() { 0 } else { 2 })
 }
@@ -140,7 +140,7 @@ fn formula(
 ) -> io::Result<()> {
     let states = subject.map(|s| states(technique, &s.confinement));
     match subject {
-        Some(subject) => writeln!(out, "for {}:", subject.name)?,
+        Some(subject) => writeln!(out, "for {}:", report::printable(&subject.name))?,
         None => writeln!(out, "\nconditions, each with the barrier that holds it shut:")?,
     }
     if !technique.premise.is_empty() {
@@ -183,7 +183,7 @@ fn condition(
             let said: Vec<String> =
                 facts.iter().map(|(fact, origin)| format!("{fact}{}", at(origin))).collect();
             let wall = if truth.is_false() { format!(" [{}]", condition.barrier()) } else { String::new() };
-            writeln!(out, "  {:pad$}{word} {condition}{wall}  {}", "", said.join("; "))
+            writeln!(out, "  {:pad$}{word} {condition}{wall}  {}", "", report::printable(&said.join("; ")))
         }
         None => writeln!(out, "  {:pad$}{condition}  [{}]", "", condition.barrier()),
     }

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         // Whoever reads has seen enough (`| head`).
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", report::printable(&format!("{error:#}")));
             ExitCode::from(COULD_NOT_JUDGE)
         }
     }

@@ -1394,7 +1394,9 @@ fn selinux<S: Sink>(operation: LsmOperation, c: &Confinement, sink: &mut S) -> T
     match c.selinux.get() {
         // It may be there, and a container domain would deny every operation asked about here but crypto sockets.
         None => {
-            if operation == LsmOperation::NetworkAlg {
+            // What a container domain is permitted is permitted with or without SELinux.
+            let relabelled = c.mounts.iter().any(|m| m.relabelled && m.host_path().is_some());
+            if operation == LsmOperation::NetworkAlg || (operation == LsmOperation::HostFiles && relabelled) {
                 return Truth::True;
             }
             sink.note(|| "whether SELinux confines it is not known".into(), &c.selinux.origin);
@@ -1791,6 +1793,16 @@ fn in_group<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
         sink.note(|| format!("is in group {name}"), &c.identity.groups.origin);
         return Truth::True;
     }
+    // The group of a daemon's socket is made as a system group, of an id below 1000 (SYS_GID_MAX, login.defs(5)).
+    let primary = c.identity.root.value != Some(true)
+        && c.identity.gid.get().is_some_and(|gid| (1..1000).contains(gid));
+    if primary {
+        sink.note(
+            || format!("whether its group is the host's group {group} is not known"),
+            &c.identity.gid.origin,
+        );
+        return Truth::Unknown;
+    }
     let member = c.identity.groups.get().map(|g| g.iter().any(|id| *id != 0));
     match member {
         // A number may be the group's on that host; only the host knows.
@@ -1834,7 +1846,10 @@ fn owns<S: Sink>(class_name: &str, c: &Confinement, sink: &mut S) -> Truth {
                         sink.note(|| format!("{source} belongs to id {owner}"), &m.source.origin);
                         Truth::from(owner == uid)
                     }
-                    _ => Truth::Unknown,
+                    (Some(_), None) if may_be_person => Truth::Unknown,
+                    // A mount of all of /run names nobody: whether this id is logged in, with an engine or an agent
+                    // of its own, is for the host's facts.
+                    _ => Truth::False,
                 };
             }
             let persons =

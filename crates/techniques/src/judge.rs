@@ -588,7 +588,10 @@ fn chained(
                 let of =
                     |m: &&confinement::Mount| shared.is_some_and(|v| volume_name(m).as_deref() == Some(&**v));
                 for m in c.mounts.iter().filter(of) {
-                    remedies.push(Remedy::ReadOnlyMount(m.target.clone()).advice(c, form));
+                    let advice = Remedy::ReadOnlyMount(m.target.clone()).advice(c, form);
+                    if !remedies.contains(&advice) {
+                        remedies.push(advice);
+                    }
                     facts.push(Evidence {
                         condition: 0,
                         value: Truth::True,

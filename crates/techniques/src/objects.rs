@@ -17,6 +17,9 @@ pub struct ObjectClass {
     pub object: Vec<String>,
     #[serde(default)]
     pub tree: Vec<String>,
+    /// Reached only where the mount is the path or lies below it: nothing says that a host has one.
+    #[serde(default)]
+    pub named: Vec<String>,
     #[serde(default)]
     pub except: Vec<String>,
     /// The group that may use it besides root, by its usual name.
@@ -96,7 +99,9 @@ impl ObjectClass {
                 && (recursive || separate_mount(pattern) == separate_mount(source.as_str()))
         });
         from_above
-            .or_else(|| self.tree.iter().find(|pattern| is_below_pattern(source.as_str(), pattern)))
+            .or_else(|| {
+                self.tree.iter().chain(&self.named).find(|pattern| is_below_pattern(source.as_str(), pattern))
+            })
             .map(String::as_str)
     }
 
@@ -327,6 +332,13 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_in_tmp_is_shown_by_its_folder_and_not_by_all_of_tmp() {
+        assert!(shows("user-agent-socket", "/tmp/ssh-abc"));
+        assert!(shows("user-agent-socket", "/tmp/ssh-abc/agent.1"));
+        assert!(!shows("user-agent-socket", "/tmp"));
+    }
+
+    #[test]
     fn the_files_of_a_named_volume_are_not_the_engines_state() {
         assert!(shows("runtime-state", "/var/lib/docker"));
         assert!(shows("runtime-state", "/var/lib/docker/overlay2"));
@@ -341,6 +353,7 @@ mod tests {
                 && disk.has_path("/dev/nvme0n1")
                 && disk.has_path("/dev/mapper/vg-root")
         );
+        assert!(disk.has_path("/dev/disk/by-id/ata-X") && disk.has_folder("/dev/disk/by-uuid"));
         assert!(!disk.has_path("/dev/mapper/control") && !disk.has_path("/dev/null"));
         assert!(disk.has_folder("/dev"));
     }

@@ -60,11 +60,16 @@ struct Project<'a> {
     limits: Limits,
     name: String,
     services: BTreeMap<String, Declared>,
-    volumes: BTreeMap<String, Layer>,
+    /// Each file's declarations of a volume, lowest first.
+    volumes: BTreeMap<String, Vec<Layer>>,
+    secrets: BTreeMap<String, Layer>,
+    configs: BTreeMap<String, Layer>,
     order: Vec<String>,
     problems: Vec<Problem>,
     notes: Vec<Problem>,
     seen: HashSet<String>,
+    /// The files that include one another down to the one being read.
+    including: Vec<String>,
 }
 
 /// Reads a project from its files in order, as `docker compose -f A -f B` would: later files change earlier ones.
@@ -76,13 +81,19 @@ pub fn read(paths: &[&str], files: &dyn Files, context: &Context) -> World {
         name: String::new(),
         services: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        configs: BTreeMap::new(),
         order: Vec::new(),
         problems: Vec::new(),
         notes: Vec::new(),
         seen: HashSet::new(),
+        including: Vec::new(),
     };
+    // Relative paths of every file start from the folder of the first, and its `.env` counts (docker compose
+    // --project-directory).
+    let folder = paths.first().map(|first| folder_of(first));
     for path in paths {
-        project.add_file(path, None);
+        project.add_file(path, folder.as_deref());
     }
     project.into_world(paths.first().copied().unwrap_or("-"), context)
 }
@@ -96,10 +107,13 @@ pub fn read_document(document: &Document, files: &dyn Files, context: &Context) 
         name: String::new(),
         services: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        configs: BTreeMap::new(),
         order: Vec::new(),
         problems: Vec::new(),
         notes: Vec::new(),
         seen: HashSet::from([path.to_string()]),
+        including: vec![path.to_string()],
     };
     let folder = folder_of(&path);
     let environment = project.environment_in(&folder, &[]);
@@ -160,9 +174,11 @@ impl Project<'_> {
         let Some(documents) = self.parse(path) else { return };
         let folder: Arc<str> = folder.map_or_else(|| folder_of(path), Arc::from);
         let environment = self.environment_in(&folder, &[]);
+        self.including.push(path.to_owned());
         for document in &documents {
             self.add_root(&document.root, &folder, &environment, 0);
         }
+        self.including.pop();
     }
 
     fn add_root(&mut self, root: &Node, folder: &Arc<str>, environment: &Arc<Environment>, depth: usize) {
@@ -186,7 +202,17 @@ impl Project<'_> {
                 if let Some(name) = key.as_str() {
                     let layer =
                         Layer { node: value, folder: folder.clone(), environment: environment.clone() };
-                    self.volumes.insert(name.to_owned(), layer);
+                    self.volumes.entry(name.to_owned()).or_default().push(layer);
+                }
+            }
+        }
+        for key in ["secrets", "configs"] {
+            let declared = if key == "secrets" { &mut self.secrets } else { &mut self.configs };
+            for (name, value) in root.get(key).iter().flat_map(|n| n.entries().collect::<Vec<_>>()) {
+                if let Some(name) = name.as_str() {
+                    let layer =
+                        Layer { node: value, folder: folder.clone(), environment: environment.clone() };
+                    declared.insert(name.to_owned(), layer);
                 }
             }
         }
@@ -257,11 +283,12 @@ impl Project<'_> {
                     continue;
                 }
                 let full = join(folder, &path);
+                if self.including.contains(&full) {
+                    self.problems.push(Problem::at(&path_node.place(), format!("`{path}` includes itself")));
+                    continue;
+                }
+                // Two files may include a third: it is read once.
                 if !self.seen.insert(full.clone()) {
-                    self.problems.push(Problem::at(
-                        &path_node.place(),
-                        format!("`{path}` includes itself, or is included twice"),
-                    ));
                     continue;
                 }
                 let bytes = match self.files.read(&full) {
@@ -286,12 +313,14 @@ impl Project<'_> {
                 let mut merged = (*inner).clone();
                 merged.extend((**environment).clone());
                 let merged = Arc::new(merged);
+                self.including.push(full.clone());
                 for result in parse_bytes(&bytes, &Arc::from(full.as_str()), &self.limits) {
                     match result {
                         Ok(document) => self.add_root(&document.root, &at, &merged, depth + 1),
                         Err(error) => self.problems.push(error.problem()),
                     }
                 }
+                self.including.pop();
             }
         }
     }
@@ -327,7 +356,7 @@ impl Project<'_> {
         chain.push(key);
         let base = match &file {
             None => self.find_beside(&layer, &service),
-            Some(_) => self.find_in_file(&full, &service, &extends),
+            Some(_) => self.find_in_file(&full, &service, &extends, &layer.environment),
         };
         let mut layers = match base {
             Some(base) => self.with_extends(base, &service, chain),
@@ -352,7 +381,14 @@ impl Project<'_> {
         node.is_mapping().then(|| Layer { node, ..layer.clone() })
     }
 
-    fn find_in_file(&mut self, path: &str, service: &str, extends: &Node) -> Option<Layer> {
+    /// A service of another file, whose relative paths start there, while variables stay the project's.
+    fn find_in_file(
+        &mut self,
+        path: &str,
+        service: &str,
+        extends: &Node,
+        environment: &Arc<Environment>,
+    ) -> Option<Layer> {
         let bytes = match self.files.read(path) {
             Ok(bytes) => bytes,
             Err(why) => {
@@ -361,13 +397,12 @@ impl Project<'_> {
             }
         };
         let folder = folder_of(path);
-        let environment = self.environment_in(&folder, &[]);
         for result in parse_bytes(&bytes, &Arc::from(path), &self.limits) {
             match result {
                 Ok(document) => {
                     let found = document.root.get("services").and_then(|s| s.get(service));
                     if let Some(node) = found.filter(Node::is_mapping) {
-                        return Some(Layer { node, folder, environment });
+                        return Some(Layer { node, folder, environment: environment.clone() });
                     }
                 }
                 Err(error) => self.problems.push(error.problem()),
@@ -380,35 +415,40 @@ impl Project<'_> {
     fn volume(&self, name: &str, origin: &confinement::Origin) -> Fact<MountSource> {
         let known = |source| Fact::known(source, origin.clone());
         let scoped = |name: &str| known(MountSource::Volume(format!("{}_{name}", self.name).into()));
-        let Some(layer) = self.volumes.get(name) else { return scoped(name) };
+        let Some(layers) = self.volumes.get(name) else { return scoped(name) };
         let text = |key: &str| {
-            layer
-                .node
-                .get(key)
-                .and_then(|n| n.as_str().map(str::to_owned))
-                .and_then(|t| interpolate(&t, &layer.environment).ok())
-                .map(|i| i.text)
+            let (node, layer) = layers.iter().rev().find_map(|l| Some((l.node.get(key)?, l)))?;
+            let text = node.as_str().and_then(|t| interpolate(t, &layer.environment).ok())?;
+            Some(text.text)
         };
         let driver = text("driver");
-        let driver_options: Vec<(String, String, Node)> = layer
-            .node
-            .get("driver_opts")
+        // A later file's option replaces an earlier one's of the same name.
+        let driver_options: Vec<(String, String, Node)> = layers
             .iter()
-            .flat_map(|o| o.entries().collect::<Vec<_>>())
-            .filter_map(|(k, v)| {
+            .flat_map(|layer| {
+                let options = layer.node.get("driver_opts");
+                options
+                    .iter()
+                    .flat_map(|o| o.entries().collect::<Vec<_>>())
+                    .map(move |o| (layer, o))
+                    .collect::<Vec<_>>()
+            })
+            .filter_map(|(layer, (k, v))| {
                 let value = interpolate(v.as_str()?, &layer.environment).ok()?.text;
                 Some((k.as_str()?.to_owned(), value, v))
             })
             .collect();
-        let device = driver_options.iter().find(|(k, _, _)| k == "device");
+        let device = driver_options.iter().rev().find(|(k, _, _)| k == "device");
         let at = device.map_or_else(|| origin.clone(), |(_, _, node)| node.origin());
         let pairs = driver_options.iter().map(|(k, v, _)| (k.as_str(), v.as_str()));
         if let Some(content) = options::volume_content(driver.as_deref(), pairs, &at) {
             return content;
         }
         // `external` volumes and those with a name of their own are not scoped by the project.
-        let external =
-            layer.node.get("external").is_some_and(|e| e.as_bool() == Some(true) || e.is_mapping());
+        let external = layers
+            .iter()
+            .filter_map(|layer| layer.node.get("external"))
+            .any(|e| e.as_bool() == Some(true) || e.is_mapping());
         match text("name") {
             Some(name) => known(MountSource::Volume(name.into())),
             None if external => known(MountSource::Volume(name.into())),

@@ -89,7 +89,7 @@ impl<'a> Service<'a> {
 
     fn boolean(&mut self, key: &str) -> Option<Fact<bool>> {
         let text = self.scalar(key)?;
-        Some(match options::known(&text.value, text.origin.clone(), options::boolean) {
+        Some(match options::known(&text.value, text.origin.clone(), boolean) {
             Ok(fact) => fact,
             Err(why) => {
                 if let Some(place) = text.origin.place() {
@@ -124,12 +124,24 @@ impl<'a> Service<'a> {
             }
             if node.is_sequence() {
                 for item in node.items() {
-                    texts.extend(self.text(&item, &layer));
+                    let text = self.text(&item, &layer);
+                    // What is there but cannot be read is not as if it were absent.
+                    let unread = || Text {
+                        value: UNKNOWN.to_string(),
+                        origin: item.origin(),
+                        folder: layer.folder.clone(),
+                    };
+                    texts.extend(text.or_else(|| (!item.is_null()).then(unread)));
                 }
             } else if key == "tmpfs" && node.is_scalar() {
                 texts.extend(self.text(&node, &layer));
             } else {
                 self.problem(&node.place(), format!("`{key}` must be a list"));
+                texts.push(Text {
+                    value: UNKNOWN.to_string(),
+                    origin: node.origin(),
+                    folder: layer.folder.clone(),
+                });
             }
         }
         texts
@@ -334,6 +346,29 @@ impl<'a> Service<'a> {
     }
 
     fn mounts(&mut self, request: &mut Request) {
+        self.own_mounts(request);
+        for text in self.list("tmpfs") {
+            let mount = self.around(".", |around| options::tmpfs(&text.value, &text.origin, around));
+            match mount {
+                Ok(mount) => request.mounts.push(mount),
+                Err(why) => {
+                    if let Some(place) = text.origin.place() {
+                        self.problems.push(Problem::at(place, format!("`tmpfs`: {why}")));
+                    }
+                }
+            }
+        }
+        self.given_files(request);
+        self.volumes_from(request, &mut vec![self.name]);
+        if let Some(api) = self.boolean("use_api_socket")
+            && api.value != Some(false)
+        {
+            request.control_apis.push(api.map(|_| ControlApi::ApiSocket));
+        }
+    }
+
+    /// The mounts of this service's own `volumes:`.
+    fn own_mounts(&mut self, request: &mut Request) {
         for (node, layer) in self.sources("volumes") {
             if node.is_null() {
                 continue;
@@ -354,23 +389,6 @@ impl<'a> Service<'a> {
                 request.mounts.retain(|m| m.target.is_empty() || m.target != mount.target);
                 request.mounts.push(mount);
             }
-        }
-        for text in self.list("tmpfs") {
-            let mount = self.around(".", |around| options::tmpfs(&text.value, &text.origin, around));
-            match mount {
-                Ok(mount) => request.mounts.push(mount),
-                Err(why) => {
-                    if let Some(place) = text.origin.place() {
-                        self.problems.push(Problem::at(place, format!("`tmpfs`: {why}")));
-                    }
-                }
-            }
-        }
-        self.volumes_from(request);
-        if let Some(api) = self.boolean("use_api_socket")
-            && api.value != Some(false)
-        {
-            request.control_apis.push(api.map(|_| ControlApi::ApiSocket));
         }
     }
 
@@ -415,7 +433,7 @@ impl<'a> Service<'a> {
         let flag = |this: &mut Self, node: Option<Node>| -> Option<Fact<bool>> {
             let node = node.filter(|n| !n.is_null())?;
             let text = this.text(&node, layer)?;
-            match options::known(&text.value, text.origin.clone(), options::boolean) {
+            match options::known(&text.value, text.origin.clone(), boolean) {
                 Ok(fact) => Some(fact),
                 Err(why) => {
                     this.problem(&node.place(), why);
@@ -467,7 +485,7 @@ impl<'a> Service<'a> {
     }
 
     /// Mounts of another service or container, read-only where it says so.
-    fn volumes_from(&mut self, request: &mut Request) {
+    fn volumes_from(&mut self, request: &mut Request, taken: &mut Vec<&'a str>) {
         for text in self.list("volumes_from") {
             let value = text.value.strip_prefix("container:").unwrap_or(&text.value);
             let outside = text.value.starts_with("container:");
@@ -476,8 +494,8 @@ impl<'a> Service<'a> {
                 Some((name, "rw")) => (name, false),
                 _ => (value, false),
             };
-            let declared = if outside { None } else { self.project.services.get(name) };
-            let Some(declared) = declared else {
+            let declared = if outside { None } else { self.project.services.get_key_value(name) };
+            let Some((name, declared)) = declared else {
                 // Its mounts are not in view.
                 request.mounts.push(options::unread_mount(&text.origin));
                 continue;
@@ -488,42 +506,80 @@ impl<'a> Service<'a> {
                 }
                 continue;
             }
+            // What they take from others in turn is handed on.
+            if taken.contains(&name.as_str()) {
+                continue;
+            }
             let mut other = Service::new(self.project, self.path, name, &declared.layers, self.context);
             let mut theirs = Request::default();
-            // One level is read here; what they take from others in turn is theirs to show.
             other.own_mounts(&mut theirs);
+            taken.push(name);
+            other.volumes_from(&mut theirs, taken);
+            taken.pop();
             for mut mount in theirs.mounts {
                 if read_only {
                     mount.read_only = Fact::known(true, text.origin.clone());
                 }
-                if !request.mounts.iter().any(|m| m.target == mount.target) {
+                if mount.target.is_empty() || !request.mounts.iter().any(|m| m.target == mount.target) {
                     request.mounts.push(mount);
                 }
             }
         }
     }
 
-    /// The mounts of this service's own `volumes:`.
-    fn own_mounts(&mut self, request: &mut Request) {
-        for (node, layer) in self.sources("volumes") {
-            for item in node.items() {
-                let mount = if item.is_mapping() {
-                    self.long_mount(&item, &layer)
-                } else {
-                    self.short_mount(&item, &layer)
-                };
-                request.mounts.extend(mount);
+    /// Files of the host that the project hands to this service as secrets or configurations, which Compose
+    /// binds read-only (docker/compose pkg/compose/create.go, `buildContainerSecretMounts`).
+    fn given_files(&mut self, request: &mut Request) {
+        for (key, folder) in [("secrets", "/run/secrets/"), ("configs", "/")] {
+            for (node, layer) in self.sources(key) {
+                for item in node.items() {
+                    let part =
+                        |this: &mut Self, name: &str| item.get(name).and_then(|n| this.text(&n, &layer));
+                    let (source, target) = if item.is_mapping() {
+                        (part(self, "source"), part(self, "target"))
+                    } else {
+                        (self.text(&item, &layer), None)
+                    };
+                    let Some(source) = source else { continue };
+                    let target = target.map_or_else(|| source.value.clone(), |t| t.value);
+                    let target = if target.starts_with('/') { target } else { format!("{folder}{target}") };
+                    let declared = match key {
+                        "secrets" => self.project.secrets.get(&source.value),
+                        _ => self.project.configs.get(&source.value),
+                    };
+                    let Some(declared) = declared.cloned() else { continue };
+                    let file = declared.node.get("file").and_then(|f| self.text(&f, &declared));
+                    let Some(file) = file else { continue };
+                    let parts = MountParts {
+                        kind: MountKind::Bind,
+                        source: Some((&file.value, file.origin.clone())),
+                        target: &target,
+                        read_only: Some(Fact::known(true, source.origin.clone())),
+                        ..MountParts::default()
+                    };
+                    let base = absolute(&declared.folder);
+                    let result = self.around(&base, |around| parts.build(&source.origin, around));
+                    request.mounts.extend(self.placed(result, &file.origin));
+                }
             }
         }
     }
 
     fn devices(&mut self, request: &mut Request) {
         for (node, layer) in self.sources("devices") {
+            if !node.is_sequence() && !node.is_null() {
+                self.problem(&node.place(), "`devices` must be a list");
+                request.devices.push(Fact::unknown(node.origin()));
+            }
             for item in node.items() {
                 // The long form of CDI: {source: …, target: …, permissions: …}.
                 let text = if item.is_mapping() {
                     let part = |this: &mut Self, key: &str| item.get(key).and_then(|n| this.text(&n, &layer));
-                    let Some(source) = part(self, "source") else { continue };
+                    let Some(source) = part(self, "source") else {
+                        self.problem(&item.place(), "`devices`: a device needs a `source`");
+                        request.devices.push(Fact::unknown(item.origin()));
+                        continue;
+                    };
                     let access = part(self, "permissions").map_or("rwm".to_owned(), |p| p.value);
                     Text { value: format!("{}:{}:{access}", source.value, source.value), ..source }
                 } else {
@@ -597,5 +653,14 @@ impl<'a> Service<'a> {
             (name.as_str(), text.as_ref().map(|t| t.value.as_str()), origin)
         });
         request.control_apis.extend(options::control_apis(named));
+    }
+}
+
+/// compose-go loader/interpolate.go, `toBoolean`: the words of YAML 1.1 too, in any case, with a warning.
+fn boolean(value: &str) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "on" => Ok(true),
+        "n" | "no" | "off" => Ok(false),
+        _ => options::boolean(value),
     }
 }

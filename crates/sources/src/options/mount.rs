@@ -194,6 +194,10 @@ pub fn volume_content<'a>(
         _ if binds => Fact::known(MountSource::Host(HostPath::new(device)), origin.clone()),
         // Every container that mounts a tmpfs volume sees the same one, so it is known by its name.
         "tmpfs" | "ramfs" => return None,
+        // A disk or file system of this host, the one the host runs from as well as any other: what is on it, and
+        // what an overlay lies over, is not in the options.
+        "overlay" => Fact::unknown(origin.clone()),
+        _ if device.starts_with("/dev/") => Fact::unknown(origin.clone()),
         "" => Fact::known(MountSource::Other(format!("file system on {device}").into()), origin.clone()),
         kind => Fact::known(MountSource::Other(format!("{kind} on {device}").into()), origin.clone()),
     })
