@@ -164,7 +164,7 @@ pub fn confine(request: &Request, engine: &Arc<Engine>, host: &Arc<Host>) -> Con
     let namespaces = namespaces(request, engine, host, &privileged);
     let user_namespace = user_namespace(request, engine);
     let (masked_paths, readonly_paths) = paths(request, engine, &privileged);
-    let cgroup = cgroup(request, engine, host, &privileged, &user_namespace);
+    let cgroup = cgroup(request, engine, host, &privileged);
     let mut mounts = engine_mounts(&privileged, &cgroup, engine);
     mounts.reserve_exact(request.mounts.len());
     mounts.extend(request.mounts.iter().map(|m| {
@@ -181,7 +181,7 @@ pub fn confine(request: &Request, engine: &Arc<Engine>, host: &Arc<Host>) -> Con
     Confinement {
         seccomp: seccomp(request, engine, &privileged),
         apparmor: apparmor(request, engine, host, &privileged),
-        selinux: selinux(request, engine, host, &privileged),
+        selinux: selinux(request, engine, host, &privileged, &namespaces),
         devices: devices(request, engine, &privileged),
         limits: Limits {
             memory: request.memory.clone().unwrap_or_else(|| Fact::known(None, engine.origin())),
@@ -255,9 +255,18 @@ fn no_new_privileges(request: &Request, engine: &Engine, privileged: &Fact<bool>
 
 fn identity(request: &Request, engine: &Engine, no_new_privileges: Fact<bool>) -> Identity {
     let stated = request.user.as_ref().filter(|u| u.get().is_none_or(|t| !t.is_empty()));
+    // Podman runs a container with `--userns keep-id` and no user as the one who calls it
+    // (pkg/specgen/generate/namespaces.go), who is not root: keep-id is for rootless use.
+    let kept = request
+        .user_namespace
+        .as_ref()
+        .filter(|u| u.get() == Some(&UserNamespaceRequest::KeepId))
+        .map(|u| &u.origin);
     let user = match (stated, &request.image_user) {
         (Some(user), _) => user.clone(),
-        (None, Some(user)) => user.map(|t| if t.is_empty() { Arc::from("0") } else { t.clone() }),
+        (None, Some(user)) if user.get().is_none_or(|t| !t.is_empty()) => user.clone(),
+        _ if kept.is_some() => Fact::unknown(kept.cloned().unwrap_or(Origin::Nowhere)),
+        (None, Some(user)) => user.map(|_| Arc::from("0")),
         (None, None) => match &request.refuses_root {
             // The image's user is refused when it is root, and its number stays unknown.
             Some(refuses) if refuses.value == Some(true) => Fact::unknown(refuses.origin.clone()),
@@ -291,6 +300,7 @@ fn identity(request: &Request, engine: &Engine, no_new_privileges: Fact<bool>) -
         None => {
             let root = match &request.refuses_root {
                 Some(refuses) if refuses.value == Some(true) => Fact::known(false, refuses.origin.clone()),
+                _ if kept == Some(&origin) => Fact::known(false, origin.clone()),
                 _ => Fact::unknown(origin.clone()),
             };
             (fact(None), root, fact(None))
@@ -373,7 +383,7 @@ fn capabilities(
     let asked = match engine.kind {
         // moby daemon/pkg/oci/caps/utils.go, TweakCapabilities: an ALL among the adds wins, then an ALL among
         // the drops; otherwise defaults less drops, and the adds on top even of a drop of the same name.
-        EngineKind::Docker if add_all => CapabilitySet::ALL.minus(drops),
+        EngineKind::Docker if add_all => engine.all_capabilities().minus(drops),
         EngineKind::Docker if drop_all => adds,
         EngineKind::Docker => default.minus(drops).union(adds),
         // containers/common pkg/capabilities, MergeCapabilities: ALL in both is refused, adds of ALL take
@@ -396,21 +406,18 @@ fn capabilities(
         .map_or_else(|| engine.origin(), |c| c.origin.clone());
     let bounding = by_flag(
         privileged,
-        |origin| Fact::known(CapabilitySet::ALL, origin),
+        |origin| Fact::known(engine.all_capabilities(), origin),
         || match any_unknown {
             Some(unknown) => Fact::unknown(unknown.origin.clone()),
             None => Fact::known(asked, origin),
         },
     );
-    // Podman hands what was added to a non-root user as ambient capabilities (pkg/specgen/generate/security_linux.go);
-    // Docker and the CRI engines set none (WithoutAmbientCaps).
+    // Podman hands what was added to a non-root user as ambient capabilities, privileged or not
+    // (pkg/specgen/generate/security_linux.go); Docker and the CRI engines set none (WithoutAmbientCaps).
     let ambient = match (engine.kind, identity.root.value) {
-        (EngineKind::Podman, Some(false)) if privileged.value == Some(false) => {
-            if add_all {
-                CapabilitySet::ALL.minus(drops)
-            } else {
-                adds.minus(drops)
-            }
+        (EngineKind::Podman, Some(false)) => {
+            let handed = if add_all { CapabilitySet::ALL } else { adds };
+            if privileged.value == Some(true) { handed } else { handed.minus(drops) }
         }
         _ => CapabilitySet::EMPTY,
     };
@@ -453,18 +460,19 @@ fn namespaces(request: &Request, engine: &Engine, host: &Host, privileged: &Fact
     };
     let own = || Fact::known(Namespace::Own, engine.origin());
     let net = resolve(&request.net, own());
-    // With the host's network a CRI pod gets the host's UTS namespace too (containerd
-    // internal/cri/server/podsandbox/sandbox_run_linux.go; CRI-O sandbox_run_linux.go).
-    let uts_default = match (engine.kind.is_cri(), net.get()) {
-        (true, Some(Namespace::Host)) => net.clone(),
+    // With the host's network containerd leaves a pod in the host's UTS namespace too
+    // (internal/cri/server/podsandbox/sandbox_run_linux.go); CRI-O always makes one (server/sandbox_run_linux.go,
+    // configureGeneratorForSandboxNamespaces), and so do Docker and Podman.
+    let uts_default = match (engine.kind, net.get()) {
+        (EngineKind::Containerd, Some(Namespace::Host)) => net.clone(),
         _ => own(),
     };
-    // A private cgroup namespace is the default on cgroup v2 only (moby daemon/config_linux.go; containerd
-    // not where privileged); Podman's default is private on both.
+    // A private cgroup namespace is the default on cgroup v2 only (moby daemon/container_operations_unix.go,
+    // containers/common pkg/config/default.go; measured with Podman 4.3 on version 1), under the CRI engines not
+    // where privileged.
     let cgroup_version = &host.cgroup_version;
     let cgroup_default = match (&engine.settings.default_cgroup_namespace_host, engine.kind) {
         (Some(set), _) => set.map(|h| if *h { Namespace::Host } else { Namespace::Own }),
-        (None, EngineKind::Podman) => own(),
         (None, kind) => {
             let host_wins = kind.is_cri() && privileged.value == Some(true);
             if host_wins {
@@ -561,19 +569,13 @@ fn paths(request: &Request, engine: &Engine, privileged: &Fact<bool>) -> (Paths,
     }
 }
 
-fn cgroup(
-    request: &Request,
-    engine: &Engine,
-    host: &Host,
-    privileged: &Fact<bool>,
-    user_namespace: &UserNamespace,
-) -> Cgroup {
-    // moby mounts it writable for privileged containers and wherever a user namespace is mapped
-    // (daemon/oci_linux.go, withMounts).
-    let remapped = engine.kind == EngineKind::Docker && user_namespace.initial.value == Some(false);
+fn cgroup(request: &Request, engine: &Engine, host: &Host, privileged: &Fact<bool>) -> Cgroup {
+    // moby mounts it writable for privileged containers, and for all where the daemon remaps users, those with
+    // `--userns host` too (daemon/oci_linux.go, WithMounts).
+    let remap = &engine.settings.userns_remap;
     let writable = match &request.cgroup_writable {
         Some(asked) => asked.clone(),
-        None if remapped => Fact::known(true, user_namespace.initial.origin.clone()),
+        None if engine.kind == EngineKind::Docker && remap.value == Some(true) => remap.clone(),
         None => by_flag(privileged, |o| Fact::known(true, o), || Fact::known(false, engine.origin())),
     };
     Cgroup {
@@ -615,21 +617,13 @@ fn engine_mounts(privileged: &Fact<bool>, cgroup: &Cgroup, engine: &Engine) -> V
 fn seccomp(request: &Request, engine: &Engine, privileged: &Fact<bool>) -> Fact<Seccomp> {
     let builtin = |origin: Origin| Fact::known(Seccomp::Builtin(engine.seccomp()), origin);
     let off = |origin: Origin| Fact::known(Seccomp::Disabled, origin);
-    // containerd's CRI plugin drops every filter of a privileged container (container_create_linux.go); Docker,
-    // Podman and CRI-O keep one that is named.
-    if privileged.value == Some(true) && engine.kind == EngineKind::Containerd {
+    if privileged.value == Some(true) && !keeps_filter_when_privileged(request, engine) {
         return off(privileged.origin.clone());
     }
     match &request.seccomp {
         Some(asked) => match asked.get() {
             None => Fact::unknown(asked.origin.clone()),
             Some(SeccompRequest::Unconfined) => off(asked.origin.clone()),
-            Some(SeccompRequest::EngineDefault)
-                if privileged.value == Some(true) && !engine.kind.is_cri() =>
-            {
-                // A profile named `builtin` or `RuntimeDefault` is a named profile.
-                builtin(asked.origin.clone())
-            }
             Some(SeccompRequest::EngineDefault) => builtin(asked.origin.clone()),
             Some(SeccompRequest::Profile { name, profile }) => Fact::known(
                 Seccomp::Profile { name: name.clone(), profile: profile.clone() },
@@ -637,7 +631,6 @@ fn seccomp(request: &Request, engine: &Engine, privileged: &Fact<bool>) -> Fact<
             ),
             Some(SeccompRequest::Unread(_)) => Fact::known(Seccomp::Opaque, asked.origin.clone()),
         },
-        None if privileged.value == Some(true) => off(privileged.origin.clone()),
         None if privileged.value.is_none() => Fact::unknown(privileged.origin.clone()),
         None if engine.kind.is_cri() => match engine.settings.kubelet_seccomp_default.value {
             Some(true) => builtin(engine.settings.kubelet_seccomp_default.origin.clone()),
@@ -656,6 +649,27 @@ fn seccomp(request: &Request, engine: &Engine, privileged: &Fact<bool>) -> Fact<
                 None => Fact::unknown(set.origin.clone()),
             },
         },
+    }
+}
+
+/// Whether a privileged container has the filter that it asks for. Docker since 27 (moby#47500) and Podman load a
+/// profile that is named; Podman takes the names of its default profile for none (security_linux.go). containerd
+/// loads none (internal/cri/sputil), and CRI-O none unless its `privileged_seccomp_profile` says so (cri-o#9190).
+fn keeps_filter_when_privileged(request: &Request, engine: &Engine) -> bool {
+    const PODMAN_DEFAULT: [&str; 2] = ["/usr/share/containers/seccomp.json", "/etc/containers/seccomp.json"];
+    let named = match request.seccomp.as_ref() {
+        None => return false,
+        Some(asked) => match asked.get() {
+            // What cannot be read may name one.
+            None => None,
+            Some(SeccompRequest::Profile { name, .. } | SeccompRequest::Unread(name)) => Some(name),
+            Some(SeccompRequest::Unconfined | SeccompRequest::EngineDefault) => return false,
+        },
+    };
+    match engine.kind {
+        EngineKind::Docker => engine.at_least(27, 0),
+        EngineKind::Podman => named.is_none_or(|name| !PODMAN_DEFAULT.contains(&&**name)),
+        EngineKind::Containerd | EngineKind::Crio => false,
     }
 }
 
@@ -679,7 +693,8 @@ fn apparmor(request: &Request, engine: &Engine, host: &Host, privileged: &Fact<b
         let (name, template) = engine.apparmor();
         Fact::known(AppArmor::Profile { name: name.into(), enforcing: true, template }, origin)
     };
-    if privileged.value == Some(true) && named.is_none() {
+    // CRI-O sets no profile for a privileged container, whatever it asks for (server/container_create.go).
+    if privileged.value == Some(true) && (named.is_none() || engine.kind == EngineKind::Crio) {
         return Fact::known(AppArmor::Unconfined, privileged.origin.clone());
     }
     // Rootless engines cannot load a profile, and use one only where it is loaded already.
@@ -699,7 +714,29 @@ fn apparmor(request: &Request, engine: &Engine, host: &Host, privileged: &Fact<b
     }
 }
 
-fn selinux(request: &Request, engine: &Engine, host: &Host, privileged: &Fact<bool>) -> Fact<SeLinux> {
+/// What lifts a container's SELinux label by itself: being privileged, and for all engines but containerd the
+/// host's PID or IPC namespace (moby daemon/create.go, generateSecurityOpt; Podman setLabelOpts; CRI-O
+/// configureSELinuxLabels, which does so for the host's network too unless `hostnetwork_disable_selinux` is off).
+fn label_lifted(engine: &Engine, privileged: &Fact<bool>, namespaces: &Namespaces) -> Option<Origin> {
+    if privileged.value == Some(true) {
+        return Some(privileged.origin.clone());
+    }
+    let lifting: &[&Fact<Namespace>] = match engine.kind {
+        EngineKind::Docker | EngineKind::Podman => &[&namespaces.pid, &namespaces.ipc],
+        EngineKind::Crio => &[&namespaces.pid, &namespaces.ipc, &namespaces.net],
+        EngineKind::Containerd => &[],
+    };
+    let host = lifting.iter().find(|n| n.get() == Some(&Namespace::Host));
+    host.map(|n| n.origin.clone())
+}
+
+fn selinux(
+    request: &Request,
+    engine: &Engine,
+    host: &Host,
+    privileged: &Fact<bool>,
+    namespaces: &Namespaces,
+) -> Fact<SeLinux> {
     let confined = |origin: Origin| Fact::known(SeLinux::Confined { domain: "container_t".into() }, origin);
     let asked = request.selinux.as_ref();
     if let Some(asked) = asked
@@ -707,18 +744,20 @@ fn selinux(request: &Request, engine: &Engine, host: &Host, privileged: &Fact<bo
     {
         return Fact::known(SeLinux::Unconfined, asked.origin.clone());
     }
-    if privileged.value == Some(true) {
-        return Fact::known(SeLinux::Unconfined, privileged.origin.clone());
+    let domain = asked.and_then(|a| match a.get() {
+        Some(SeLinuxRequest::Domain(domain)) => Some((domain.clone(), a.origin.clone())),
+        _ => None,
+    });
+    // Docker's `label` option wins over both; elsewhere they win over it.
+    let stays = engine.kind == EngineKind::Docker && domain.is_some();
+    if let Some(origin) = label_lifted(engine, privileged, namespaces).filter(|_| !stays) {
+        return Fact::known(SeLinux::Unconfined, origin);
     }
     let enabled = &engine.settings.selinux_enabled;
     if enabled.value == Some(false) {
         return Fact::known(SeLinux::Absent, enabled.origin.clone());
     }
     let present = has_lsm(host, "selinux");
-    let domain = asked.and_then(|a| match a.get() {
-        Some(SeLinuxRequest::Domain(domain)) => Some((domain.clone(), a.origin.clone())),
-        _ => None,
-    });
     match (present.value, host.selinux_enforcing.value) {
         (Some(false), _) => Fact::known(SeLinux::Absent, present.origin),
         (Some(true), Some(false)) => Fact::known(SeLinux::Permissive, host.selinux_enforcing.origin.clone()),
@@ -776,6 +815,8 @@ pub fn default_device_rules() -> Vec<DeviceRule> {
         (1, Some(8)),
         (1, Some(9)),
         (5, Some(0)),
+        // The console: in moby's list alone (daemon/pkg/oci/defaults.go), measured with 20.10; no condition asks.
+        (5, Some(1)),
         (5, Some(2)),
         (136, None),
         // TUN and TAP: in runc's list but for releases 1.2.0 to 1.2.3 (opencontainers/runc#3468, #4556), measured

@@ -183,6 +183,8 @@ const MASKED_COMMON: &[&str] = &[
     "/proc/scsi",
     "/sys/firmware",
 ];
+const POWERCAP: &str = "/sys/devices/virtual/powercap";
+const THERMAL: [&str; 2] = ["/proc/interrupts", "/sys/devices/system/cpu/cpu*/thermal_throttle"];
 const READONLY_COMMON: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 impl Engine {
@@ -262,6 +264,22 @@ impl Engine {
         Origin::EngineDefault { engine: self.label.clone() }
     }
 
+    /// Whether the release is this one or a later one; one whose patch level is not known counts as the newest.
+    fn since(&self, major: u32, minor: u32, patch: u32) -> bool {
+        (self.version, self.patch.unwrap_or(u32::MAX)) >= ((major, minor), patch)
+    }
+
+    /// What `ALL` stands for, and what a privileged container has. Docker before 23 knows no capability that is
+    /// newer than CAP_AUDIT_READ (moby#41563 took them back; measured with 20.10).
+    pub fn all_capabilities(&self) -> CapabilitySet {
+        match self.kind {
+            EngineKind::Docker if !self.at_least(23, 0) => {
+                CapabilitySet::ALL.minus(CapabilitySet::of(&[C::PERFMON, C::BPF, C::CHECKPOINT_RESTORE]))
+            }
+            _ => CapabilitySet::ALL,
+        }
+    }
+
     pub fn default_capabilities(&self) -> CapabilitySet {
         match self.kind {
             EngineKind::Docker | EngineKind::Containerd => DOCKER_CAPABILITIES,
@@ -280,42 +298,47 @@ impl Engine {
         match self.kind {
             EngineKind::Docker => {
                 paths.push("/proc/asound");
-                // GHSA-jq35-85cj-fj4p: powercap masked from 24.0.7; interrupts and thermal_throttle from 28.
-                if self.at_least(24, 0) {
-                    paths.push("/sys/devices/virtual/powercap");
+                // GHSA-jq35-85cj-fj4p: from 24.0.7, and 20.10.27 of the older line.
+                if self.since(24, 0, 7) || self.version == (20, 10) && self.since(20, 10, 27) {
+                    paths.push(POWERCAP);
                 }
-                if self.at_least(28, 0) {
-                    paths.extend(["/proc/interrupts", "/sys/devices/system/cpu/cpu*/thermal_throttle"]);
+                // moby#49560, in 28.0.2.
+                if self.since(28, 0, 2) {
+                    paths.extend(THERMAL);
                 }
             }
+            // Under a kubelet the list is the kubelet's (pkg/securitycontext/util.go), of a release that
+            // containerd's does not tell: that of a current one, with kubernetes#125970 and #131018.
             EngineKind::Containerd => {
-                // Under a kubelet the list is the kubelet's (pkg/securitycontext/util.go); since
-                // kubernetes#131018 it also names interrupts and thermal_throttle.
-                paths.extend([
-                    "/proc/asound",
-                    "/proc/interrupts",
-                    "/sys/devices/system/cpu/cpu*/thermal_throttle",
-                ]);
-                if self.at_least(2, 0) {
-                    paths.push("/sys/devices/virtual/powercap");
-                }
+                paths.extend(["/proc/asound", POWERCAP]);
+                paths.extend(THERMAL);
             }
             EngineKind::Podman => {
                 paths.push("/sys/fs/selinux");
-                if self.at_least(5, 0) {
-                    paths.push("/sys/devices/virtual/powercap");
+                // podman#20501, in 4.7.2.
+                if self.since(4, 7, 2) {
+                    paths.push(POWERCAP);
                 }
+                // containers/common#2375.
                 if self.at_least(5, 5) {
-                    paths.extend(["/proc/interrupts", "/sys/devices/system/cpu/cpu*/thermal_throttle"]);
+                    paths.extend(THERMAL);
                 }
             }
-            EngineKind::Crio => paths.extend([
-                "/proc/asound",
-                "/proc/interrupts",
-                "/sys/fs/selinux",
-                "/sys/devices/virtual/powercap",
-                "/sys/devices/system/cpu/cpu*/thermal_throttle",
-            ]),
+            // The kubelet's list, whose minor release is CRI-O's: powercap in the last patches of 1.28
+            // (kubernetes#125970, #126000), the thermal files in those of 1.31 (#131018, #132987). Since 1.33
+            // CRI-O adds its own, which is containers/common's (cri-o#9069).
+            EngineKind::Crio => {
+                paths.push("/proc/asound");
+                if self.at_least(1, 28) {
+                    paths.push(POWERCAP);
+                }
+                if self.at_least(1, 31) {
+                    paths.extend(THERMAL);
+                }
+                if self.at_least(1, 33) {
+                    paths.push("/sys/fs/selinux");
+                }
+            }
         }
         paths.into_iter().map(Arc::from).collect()
     }
