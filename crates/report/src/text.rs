@@ -381,22 +381,17 @@ enum Premise {
 fn premise(technique: &str) -> Premise {
     let catalogue = Catalogue::get();
     let ids = catalogue.technique(technique).map(|t| t.premise.as_slice()).unwrap_or_default();
-    let conditions = ids.iter().filter_map(|id| catalogue.conditions.get(usize::from(*id)));
-    for condition in conditions {
-        return match condition {
-            Condition::Flaw(_) => Premise::Flaw,
-            Condition::Grants { .. } => {
-                Premise::Fact("what service accounts may do (give their Roles and bindings too)")
-            }
-            Condition::CloudMetadata => Premise::Fact("whether the host is a cloud instance"),
-            Condition::Listener { .. } | Condition::EngineTcp { .. } => {
-                Premise::Fact("what listens on the host")
-            }
-            Condition::KernelOption(_) => Premise::Fact("how the host's kernel was built"),
-            _ => Premise::Fact("the host's accounts and processes"),
-        };
+    let first = ids.first().and_then(|id| catalogue.conditions.get(usize::from(*id)));
+    match first {
+        Some(Condition::Flaw(_)) => Premise::Flaw,
+        Some(Condition::Grants { .. }) => {
+            Premise::Fact("what service accounts may do (give their Roles and bindings too)")
+        }
+        Some(Condition::CloudMetadata) => Premise::Fact("whether the host is a cloud instance"),
+        Some(Condition::Listener { .. } | Condition::EngineTcp { .. }) => Premise::Fact("what listens on the host"),
+        Some(Condition::KernelOption(_)) => Premise::Fact("how the host's kernel was built"),
+        _ => Premise::Fact("the host's accounts and processes"),
     }
-    Premise::Fact("the host")
 }
 
 /// The spans of one file that facts name, each with what they say.
