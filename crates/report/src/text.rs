@@ -388,7 +388,9 @@ fn premise(technique: &str) -> Premise {
             Premise::Fact("what service accounts may do (give their Roles and bindings too)")
         }
         Some(Condition::CloudMetadata) => Premise::Fact("whether the host is a cloud instance"),
-        Some(Condition::Listener { .. } | Condition::EngineTcp { .. }) => Premise::Fact("what listens on the host"),
+        Some(Condition::Listener { .. } | Condition::EngineTcp { .. }) => {
+            Premise::Fact("what listens on the host")
+        }
         Some(Condition::KernelOption(_)) => Premise::Fact("how the host's kernel was built"),
         _ => Premise::Fact("the host's accounts and processes"),
     }

@@ -17,7 +17,7 @@ use probe::Reading;
 use probe::measurement::{self, Measurement, Visibility};
 use sources::measured::{self, Credentials, HostView, Label, ListedPaths, Observed};
 use sources::process::mountinfo::{HostPaths, MountEntry, MountTable};
-use techniques::condition::{Condition, KERNEL_INTERFACES, MASKABLE, SocketFamily};
+use techniques::condition::{Condition, KERNEL_INTERFACES, LsmOperation, MASKABLE, SocketFamily};
 
 /// The host of the containers, as this process sees it.
 pub(crate) struct Here {
@@ -322,7 +322,8 @@ pub(crate) fn questions(predicted: &Confinement, found: &Measurement) -> Vec<Que
         let condition = Condition::KernelInterface(name);
         let filter = techniques::condition::Filter::unasked();
         if !elsewhere {
-            let expected = condition.check(predicted, &filter, &mut ()).and(host_root);
+            let lsm = Condition::Lsm(LsmOperation::KernelInterface).check(predicted, &filter, &mut ());
+            let expected = condition.check(predicted, &filter, &mut ()).and(host_root).and(lsm);
             ask(format!("open {path} for write"), expected, Truth::from(open.value.is_some()));
         }
     }
