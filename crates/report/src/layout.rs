@@ -99,9 +99,9 @@ fn ranks(graph: &Graph, forward: &[bool]) -> Vec<usize> {
         }
     }
     let deepest = ranks.iter().copied().max().unwrap_or(0);
-    for node in 0..count {
-        if graph.last[node] {
-            ranks[node] = deepest;
+    for (rank, last) in ranks.iter_mut().zip(&graph.last) {
+        if *last {
+            *rank = deepest;
         }
     }
     // What nothing leads to stands just before what it leads to.
