@@ -89,14 +89,19 @@ impl Sample {
             "noNewPrivileges": chance(rng, 50),
             "capabilities": sets.as_json(),
         });
-        if !limits.apparmor_profiles.is_empty() && chance(rng, 60) {
+        let mounts = mounts(rng, &namespaces, runtime);
+        // runc sets the profile through the container's own /proc.
+        let proc_writable = mounts.as_array().is_some_and(|all| {
+            all.iter().all(|m| m["destination"] != "/proc" || !m["options"].to_string().contains("\"ro\""))
+        });
+        if !limits.apparmor_profiles.is_empty() && proc_writable && chance(rng, 60) {
             process["apparmorProfile"] = json!(pick(rng, &limits.apparmor_profiles));
         }
         let config = json!({
             "ociVersion": "1.0.2",
             "root": {"path": "rootfs", "readonly": chance(rng, 40)},
             "process": process,
-            "mounts": mounts(rng, &namespaces, runtime),
+            "mounts": mounts,
             "linux": linux,
         });
         Sample { number, runtime, config, builtin }

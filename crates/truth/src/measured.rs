@@ -24,6 +24,8 @@ pub(crate) struct Here {
     namespaces: BTreeMap<NamespaceKind, u64>,
     user_namespace: u64,
     cgroup_device: Option<String>,
+    /// A machine without any network shows nothing of who shares it.
+    has_network: bool,
     pub(crate) bounding: CapabilitySet,
     pub(crate) host: Arc<Host>,
 }
@@ -42,7 +44,9 @@ impl Here {
             .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
             .ok_or("/proc/self/status has no CapBnd")?;
         let cgroup = mounts.visible().into_iter().find(|m| m.target == "/sys/fs/cgroup" && m.kind == "tmpfs");
+        let interfaces = fs::read_dir("/sys/class/net").map_err(|e| format!("/sys/class/net: {e}"))?;
         Ok(Here {
+            has_network: interfaces.flatten().any(|interface| interface.file_name() != "lo"),
             cgroup_device: cgroup.map(|m| m.device.clone()),
             namespaces: NamespaceKind::ALL.into_iter().filter_map(|k| Some((k, inode(k.name())?))).collect(),
             user_namespace: inode("user").ok_or("no user namespace")?,
@@ -118,7 +122,7 @@ impl Here {
             cpu: cpu(found.cgroup.cpu_max.as_deref()),
             pids: limit(found.cgroup.pids_max.as_deref()),
             // Every network namespace has a loopback interface; without it nothing could be read.
-            attached: (found.network.interfaces.iter().any(|name| name == "lo"))
+            attached: (self.has_network && found.network.interfaces.iter().any(|name| name == "lo"))
                 .then(|| found.network.interfaces.iter().any(|name| name != "lo")),
         }
     }

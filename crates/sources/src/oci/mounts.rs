@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use confinement::{Fact, HostPath, Mount, MountSource, Namespace, Namespaces, Origin, Propagation};
+use confinement::{Fact, Host, HostPath, Mount, MountSource, Namespace, Namespaces, Origin, Propagation};
 
 use super::Reader;
 use crate::document::Node;
@@ -29,7 +29,7 @@ const BELOW_SYS: &[&str] =
 /// A procfs belongs to a pid namespace, a sysfs to a network namespace: where the namespace is the host's, a bind of
 /// the host's in its usual place is the very file system that a new mount there would be, and masks and read-only
 /// paths lie over it alike.
-fn in_usual_place(mount: Mount, namespaces: &Namespaces) -> Vec<Mount> {
+fn in_usual_place(mount: Mount, namespaces: &Namespaces, host: &Host) -> Vec<Mount> {
     let (kind, namespace, below) = match (&*mount.target, mount.host_path().map(HostPath::as_str)) {
         ("/proc", Some("/proc")) => ("proc", &namespaces.pid, &[][..]),
         ("/sys", Some("/sys")) => ("sysfs", &namespaces.net, BELOW_SYS),
@@ -38,9 +38,14 @@ fn in_usual_place(mount: Mount, namespaces: &Namespaces) -> Vec<Mount> {
     if namespace.get() != Some(&Namespace::Host) {
         return vec![mount];
     }
+    // There is one hierarchy of version 2, and a new mount would show it as well.
+    let source = |path: &str| match host.cgroup_version.value {
+        Some(2) if path == "/sys/fs/cgroup" => MountSource::Kernel("cgroup".into()),
+        _ => MountSource::Host(HostPath::new(path)),
+    };
     let brought = below.iter().filter(|_| mount.recursive).map(|path| Mount {
         target: (*path).into(),
-        source: Fact::known(MountSource::Host(HostPath::new(path)), mount.origin().clone()),
+        source: Fact::known(source(path), mount.origin().clone()),
         read_only: mount.recursive_read_only.clone(),
         ..mount.clone()
     });
@@ -73,7 +78,7 @@ impl Reader<'_> {
         };
         for item in items {
             let mount = self.mount(&item, own_users).unwrap_or_else(|| options::unread_mount(&item.origin()));
-            mounts.extend(in_usual_place(mount, namespaces));
+            mounts.extend(in_usual_place(mount, namespaces, self.host));
         }
         mounts
     }
