@@ -42,3 +42,13 @@ fn a_quadlet_unit_is_not_told_of_flags() {
     let report = super::text(&folder.audit(&["a.container"]).stdout);
     assert!(report.contains("fix:") && !report.contains("`--"), "{report}");
 }
+
+#[test]
+fn a_mount_labelled_for_containers_is_open_with_selinux_and_without() {
+    let verdict = |line: &str| {
+        let output = audit(&std::env::temp_dir(), &["--format", "json", "--run", line]);
+        super::verdicts(&output).0[0].1.clone()
+    };
+    assert_eq!(verdict("podman run -v /etc:/e:z x"), "open");
+    assert_eq!(verdict("podman run -v /etc:/e x"), "undetermined");
+}
