@@ -204,6 +204,10 @@ pub fn confine(request: &Request, engine: &Arc<Engine>, host: &Arc<Host>) -> Con
         control_apis: request.control_apis.clone(),
         service_account: request.service_account.clone(),
         measured_writable: Arc::default(),
+        unprivileged: (privileged.value == Some(true)).then(|| {
+            let asked = Request { privileged: None, ..request.clone() };
+            Arc::new(confine(&asked, engine, host))
+        }),
         engine: Some(engine.clone()),
         host: host.clone(),
         privileged,

@@ -48,6 +48,8 @@ pub struct Confinement {
     pub measured_writable: Arc<std::collections::BTreeMap<Arc<str>, Fact<bool>>>,
     pub engine: Option<Arc<Engine>>,
     pub host: Arc<Host>,
+    /// The same container without `privileged`, where it is privileged and what else was asked for is known.
+    pub unprivileged: Option<Arc<Confinement>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -282,19 +282,29 @@ impl Solver {
                 }
             }
         }
-        let mut advice: Vec<Advice> = tried
-            .into_iter()
-            .filter(|remedy| {
-                let changed = remedy.apply(c);
-                let after = self.vector(&changed);
-                let solution = self.solution(after);
-                let now = solution.outcomes.iter().find(|o| o.technique == outcome.technique);
-                now.is_none_or(|o| o.depth.min >= depth)
-            })
-            .map(|remedy| remedy.advice(c, form))
-            .collect();
-        sort_advice(&mut advice);
-        advice
+        let mut settling: Vec<Advice> = Vec::new();
+        let mut others: Vec<Advice> = Vec::new();
+        for remedy in tried {
+            let changed = remedy.apply(c);
+            let after = self.vector(&changed);
+            let solution = self.solution(after);
+            let now = solution.outcomes.iter().find(|o| o.technique == outcome.technique);
+            if now.is_some_and(|o| o.depth.min < depth) {
+                continue;
+            }
+            let settles = host_depth(self.catalogue, &solution).0.min >= depth;
+            if settles { &mut settling } else { &mut others }.push(remedy.advice(c, form));
+        }
+        sort_advice(&mut settling);
+        sort_advice(&mut others);
+        // Where some setting breaks every path to the host, one that leaves others open comes after it and says so.
+        if !settling.is_empty() {
+            for advice in &mut others {
+                advice.summary.push_str(" (leaves other paths)");
+            }
+        }
+        settling.extend(others);
+        settling
     }
 
     /// The cheapest remedies that raise the depth of a held container, each by itself.
@@ -385,6 +395,8 @@ pub fn form(subject: &Subject) -> Form {
     match subject.confinement.engine.as_ref().map(|e| e.kind) {
         Some(EngineKind::Docker) if subject.id.contains("#service/") => Form::Compose,
         Some(EngineKind::Docker) if subject.kind == SubjectKind::Container => Form::Run,
+        // A Quadlet unit has keys, not flags.
+        Some(EngineKind::Podman) if subject.id.ends_with("#container") => Form::Other,
         Some(EngineKind::Podman) => Form::Podman,
         Some(EngineKind::Containerd | EngineKind::Crio) if subject.kind == SubjectKind::Workload => {
             Form::Kubernetes
@@ -541,7 +553,8 @@ fn weakness_remedies(
 /// What takes back a setting comes before what adds a wall; then the cheapest.
 fn sort_advice(advice: &mut [Advice]) {
     advice.sort_by(|a, b| {
-        let key = |x: &Advice| (!x.remedy.takes_back(), x.cost);
+        let takes_back = |x: &Advice| x.remedy.takes_back() || x.id == "remove-added-capability";
+        let key = |x: &Advice| (!takes_back(x), x.cost);
         key(a).cmp(&key(b)).then_with(|| a.summary.cmp(&b.summary))
     });
 }

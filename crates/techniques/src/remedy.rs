@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use confinement::engine::Engine;
 use confinement::{
-    AppArmor, Capability, Confinement, EngineKind, Fact, MountSource, Namespace, NamespaceKind, Origin,
-    Propagation, SeLinux, Seccomp, Truth, confine,
+    AppArmor, Capability, CapabilitySet, Confinement, EngineKind, Fact, MountSource, Namespace,
+    NamespaceKind, Origin, Propagation, SeLinux, Seccomp, Truth, confine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ use crate::objects;
 pub enum Remedy {
     DropPrivileged,
     DropCapability(Capability),
+    /// `ALL`, where it was added.
+    RemoveAllCapabilities,
     RunAsNonRoot,
     UserNamespace,
     NoNewPrivileges,
@@ -106,7 +108,7 @@ impl Remedy {
         match self {
             Remedy::DropPrivileged => "drop-privileged",
             Remedy::DropCapability(cap) if is_default_capability(c, *cap) => "drop-capability",
-            Remedy::DropCapability(_) => "remove-added-capability",
+            Remedy::DropCapability(_) | Remedy::RemoveAllCapabilities => "remove-added-capability",
             Remedy::RunAsNonRoot => "run-as-non-root",
             Remedy::UserNamespace => "user-namespace",
             Remedy::NoNewPrivileges => "no-new-privileges",
@@ -137,6 +139,7 @@ impl Remedy {
     pub fn takes_back(&self) -> bool {
         match self {
             Remedy::DropPrivileged
+            | Remedy::RemoveAllCapabilities
             | Remedy::RemoveMount(_)
             | Remedy::ReadOnlyMount(_)
             | Remedy::PrivatePropagation(_)
@@ -202,6 +205,7 @@ impl Remedy {
     fn words(&self, c: &Confinement, form: Form) -> (String, String) {
         match self {
             Remedy::DropCapability(cap) => (cap.name().into(), String::new()),
+            Remedy::RemoveAllCapabilities => ("ALL".into(), String::new()),
             Remedy::RemoveMount(target)
             | Remedy::ReadOnlyMount(target)
             | Remedy::PrivatePropagation(target) => {
@@ -263,6 +267,20 @@ impl Remedy {
                     &mut sets.ambient,
                 ] {
                     set.value = set.value.map(|s| s.without(*cap));
+                }
+            }
+            Remedy::RemoveAllCapabilities => {
+                let default = c.engine.as_ref().map(|engine| engine.default_capabilities());
+                let sets = &mut c.capabilities;
+                for set in [
+                    &mut sets.bounding,
+                    &mut sets.effective,
+                    &mut sets.permitted,
+                    &mut sets.inheritable,
+                    &mut sets.ambient,
+                ] {
+                    set.value =
+                        set.value.zip(default).map(|(s, default)| s.minus(CapabilitySet::ALL.minus(default)));
                 }
             }
             Remedy::RunAsNonRoot => {
@@ -397,6 +415,11 @@ fn is_default_capability(c: &Confinement, cap: Capability) -> bool {
     c.engine.as_ref().is_some_and(|e| e.default_capabilities().has(cap))
 }
 
+/// Nobody names them one by one: with most of them there, `ALL` was added, and some dropped perhaps.
+fn has_all(c: &Confinement) -> bool {
+    c.engine.is_some() && c.capabilities.bounding.get().is_some_and(|set| set.iter().count() > 30)
+}
+
 fn rule_text(rule: &confinement::DeviceRule) -> String {
     let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
     let kind = match rule.kind {
@@ -413,19 +436,18 @@ fn rule_text(rule: &confinement::DeviceRule) -> String {
     format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
 }
 
-/// What the engine gives an ordinary container, in place of what privileged took away.
+/// What the engine gives the container without privileged: what else was asked for stays.
 fn drop_privileged(c: &mut Confinement) {
-    let origin = Origin::assumed("the remedy is made");
-    let Some(engine) = c.engine.clone() else { return };
-    // Asked for with nothing but the user, everything else is the engine's default.
-    let request = confinement::Request {
-        user: c.identity.uid.value.map(|uid| Fact::known(uid.to_string().into(), origin.clone())),
-        refuses_root: c.identity.root.value.map(|root| Fact::known(!root, origin.clone())),
-        ..confinement::Request::default()
+    let plain = match c.unprivileged.take() {
+        Some(plain) => Confinement::clone(&plain),
+        None => match ordinary(c) {
+            Some(plain) => plain,
+            None => return,
+        },
     };
-    let plain = confine(&request, &engine, &c.host);
     c.privileged = plain.privileged;
     c.capabilities = plain.capabilities;
+    c.identity.no_new_privileges = plain.identity.no_new_privileges;
     c.masked_paths = plain.masked_paths;
     c.readonly_paths = plain.readonly_paths;
     c.devices = plain.devices;
@@ -440,7 +462,21 @@ fn drop_privileged(c: &mut Confinement) {
         c.selinux = plain.selinux;
     }
     c.mounts.retain(|m| !matches!(m.source.get(), Some(MountSource::Kernel(_))));
-    c.mounts.extend(plain.mounts);
+    c.mounts
+        .extend(plain.mounts.into_iter().filter(|m| matches!(m.source.get(), Some(MountSource::Kernel(_)))));
+}
+
+/// An ordinary container of the same engine and user, where what was asked for is not known.
+fn ordinary(c: &Confinement) -> Option<Confinement> {
+    let origin = Origin::assumed("the remedy is made");
+    let engine = c.engine.as_ref()?;
+    // Asked for with nothing but the user, everything else is the engine's default.
+    let request = confinement::Request {
+        user: c.identity.uid.value.map(|uid| Fact::known(uid.to_string().into(), origin.clone())),
+        refuses_root: c.identity.root.value.map(|root| Fact::known(!root, origin.clone())),
+        ..confinement::Request::default()
+    };
+    Some(Confinement { identity: c.identity.clone(), ..confine(&request, engine, &c.host) })
 }
 
 fn default_paths(c: &mut Confinement) {
@@ -466,6 +502,9 @@ pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
             vec![Remedy::UserNamespace]
         }
         Condition::Bounding(_) if privileged => vec![Remedy::DropPrivileged],
+        Condition::Bounding(cap) if has_all(c) && !is_default_capability(c, *cap) => {
+            vec![Remedy::RemoveAllCapabilities]
+        }
         Condition::Bounding(cap) => vec![Remedy::DropCapability(*cap)],
         Condition::Syscall(_)
         | Condition::SocketFamily(_)

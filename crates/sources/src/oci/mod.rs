@@ -128,6 +128,7 @@ impl Reader<'_> {
             image: Image::default(),
             runtime: self.runtime.clone(),
             measured_writable: Arc::default(),
+            unprivileged: None,
             engine: None,
             host: self.host.clone(),
             identity,
@@ -282,6 +283,13 @@ impl Reader<'_> {
             let path = self.fields.text(&item, "path");
             let name = kind.get().map_or("", |kind| &**kind);
             has_mount |= name == "mount";
+            if let ("mount", Some(path)) = (name, path.as_ref())
+                && path.get().is_none_or(|path| !path.is_empty())
+            {
+                let message = "it joins a mount namespace that is there already, the host's perhaps; what it can \
+                               reach in it is not judged";
+                self.fields.problems.push(Problem::at(&item.place(), message));
+            }
             let kind = match name {
                 "pid" => NamespaceKind::Pid,
                 "network" => NamespaceKind::Net,

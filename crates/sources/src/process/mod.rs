@@ -142,6 +142,7 @@ pub fn blank(host: &Arc<confinement::Host>) -> Confinement {
         image: Default::default(),
         runtime: Fact::default(),
         measured_writable: Arc::default(),
+        unprivileged: None,
         engine: None,
         host: host.clone(),
     }

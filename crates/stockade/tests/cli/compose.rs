@@ -133,3 +133,14 @@ fn a_socket_below_run_is_nobodys_own_where_no_person_is_named() {
         expect(&[("compose.yaml", &file)], "a", "held", "");
     }
 }
+
+#[test]
+fn a_remedy_of_a_path_through_others_is_told_once() {
+    let file = "services:\n  a: {image: x, volumes: ['v:/v']}\n  b: {image: x, privileged: true, volumes: ['v:/v']}\n";
+    let folder = super::Folder::new("told-once", &[("compose.yaml", file)]);
+    let output = folder.audit(&["--format", "json", "compose.yaml"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let remedies = json["subjects"][0]["paths"][0]["remedies"].as_array().unwrap();
+    let read_only = remedies.iter().filter(|r| r["id"] == "read-only-mount").count();
+    assert_eq!(read_only, 1, "{remedies:?}");
+}

@@ -22,3 +22,27 @@ fn terminal_controls_of_names_values_and_files_reach_no_terminal() {
         }
     }
 }
+
+#[test]
+fn a_container_that_joins_a_mount_namespace_is_told_to_be_not_judged() {
+    let oci = r#"{"ociVersion": "1.0.2", "process": {"args": ["sh"], "user": {"uid": 0, "gid": 0}}, "root": {"path": "r"}, "linux": {"namespaces": [{"type": "mount", "path": "/proc/1/ns/mnt"}]}}"#;
+    let folder = Folder::new("joined", &[("config.json", oci)]);
+    let output = folder.audit(&["config.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("joins a mount namespace"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn findings_count_when_whoever_reads_has_gone() {
+    use std::process::{Command, Stdio};
+    let folder = Folder::new("gone", &[("compose.yaml", "services: {a: {image: x, privileged: true}}\n")]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_stockade"))
+        .args(["audit", "compose.yaml"])
+        .current_dir(&folder.0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}

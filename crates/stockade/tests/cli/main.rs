@@ -2,6 +2,7 @@
 
 mod compose;
 mod hostile;
+mod remedies;
 
 use std::fs;
 use std::path::{Path, PathBuf};
