@@ -7,10 +7,12 @@
 mod interpolate;
 mod service;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use confinement::{Engine, Fact, HostPath, MountSource, Problem, Subject, SubjectKind, World, confine};
+use confinement::{
+    Engine, Fact, HostPath, MountSource, Origin, Problem, Subject, SubjectKind, World, confine,
+};
 
 pub use interpolate::{Environment, parse_env};
 
@@ -62,6 +64,8 @@ struct Project<'a> {
     services: BTreeMap<String, Declared>,
     /// Each file's declarations of a volume, lowest first.
     volumes: BTreeMap<String, Vec<Layer>>,
+    /// Each file's declarations of a network.
+    networks: BTreeMap<String, Vec<Node>>,
     secrets: BTreeMap<String, Layer>,
     configs: BTreeMap<String, Layer>,
     order: Vec<String>,
@@ -81,6 +85,7 @@ pub fn read(paths: &[&str], files: &dyn Files, context: &Context) -> World {
         name: String::new(),
         services: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        networks: BTreeMap::new(),
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         order: Vec::new(),
@@ -107,6 +112,7 @@ pub fn read_document(document: &Document, files: &dyn Files, context: &Context) 
         name: String::new(),
         services: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        networks: BTreeMap::new(),
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         order: Vec::new(),
@@ -204,6 +210,11 @@ impl Project<'_> {
                         Layer { node: value, folder: folder.clone(), environment: environment.clone() };
                     self.volumes.entry(name.to_owned()).or_default().push(layer);
                 }
+            }
+        }
+        for (name, value) in root.get("networks").iter().flat_map(|n| n.entries().collect::<Vec<_>>()) {
+            if let Some(name) = name.as_str() {
+                self.networks.entry(name.to_owned()).or_default().push(value);
             }
         }
         for key in ["secrets", "configs"] {
@@ -412,7 +423,7 @@ impl Project<'_> {
     }
 
     /// What a named volume shows, and the name it is known by in the run.
-    fn volume(&self, name: &str, origin: &confinement::Origin) -> Fact<MountSource> {
+    fn volume(&self, name: &str, origin: &Origin) -> Fact<MountSource> {
         let known = |source| Fact::known(source, origin.clone());
         let scoped = |name: &str| known(MountSource::Volume(format!("{}_{name}", self.name).into()));
         let Some(layers) = self.volumes.get(name) else { return scoped(name) };
@@ -456,6 +467,35 @@ impl Project<'_> {
         }
     }
 
+    /// The networks that a service is put on: those it names, or the project's default.
+    fn networks_of(&self, declared: &Declared) -> BTreeSet<String> {
+        let nodes = declared.layers.iter().filter_map(|l| l.node.get("networks"));
+        let names = nodes.flat_map(|networks| {
+            let keys = networks.entries().map(|(key, _)| key).collect::<Vec<_>>();
+            let names = networks.items().chain(keys).collect::<Vec<_>>();
+            names.into_iter().filter_map(|n| n.as_str().map(str::to_owned)).collect::<Vec<_>>()
+        });
+        let named: BTreeSet<String> = names.collect();
+        if named.is_empty() { BTreeSet::from(["default".to_owned()]) } else { named }
+    }
+
+    /// Whether a service is one container, alone on networks that are this project's and nobody else's. A network
+    /// that is external, or has a name or a driver of its own, may have anybody on it.
+    fn is_alone(&self, name: &str, declared: &Declared) -> bool {
+        let own = self.networks_of(declared);
+        let open = |network: &String| {
+            network.contains('$')
+                || self.networks.get(network).into_iter().flatten().any(|node| {
+                    ["external", "name", "driver", "driver_opts"].iter().any(|key| node.get(key).is_some())
+                })
+        };
+        let mut others = self.services.iter().filter(|(other, _)| *other != name);
+        let says = |key: &str| declared.layers.iter().any(|l| l.node.get(key).is_some());
+        !["scale", "deploy", "network_mode", "net"].into_iter().any(says)
+            && !own.iter().any(open)
+            && others.all(|(_, other)| self.networks_of(other).is_disjoint(&own))
+    }
+
     fn into_world(mut self, path: &str, context: &Context) -> World {
         if self.name.is_empty() {
             let folder = folder_of(path);
@@ -468,10 +508,14 @@ impl Project<'_> {
         for name in &order {
             let Some(declared) = self.services.get(name).cloned() else { continue };
             let reader = service::Service::new(&self, path, name, &declared.layers, context);
-            let (request, problems, notes) = reader.request();
+            let (mut request, problems, notes) = reader.request();
             self.problems.extend(problems);
             self.notes.extend(notes);
             let place = declared.layers.last().map(|l| l.node.key_place().unwrap_or_else(|| l.node.place()));
+            if request.shared_segment.is_none() && self.is_alone(name, &declared) {
+                let origin = place.clone().map_or(Origin::Nowhere, Origin::File);
+                request.shared_segment = Some(Fact::known(false, origin));
+            }
             world.subjects.push(Subject {
                 id: service_id(path, name),
                 name: name.as_str().into(),
