@@ -3,8 +3,8 @@
 
 use std::io::{self, Write};
 
-use confinement::{Origin, Truth};
-use techniques::judge::Verdict;
+use confinement::Truth;
+use techniques::judge::{State, Verdict};
 use techniques::severity::Severity;
 use techniques::technique::{Catalogue, ConditionId, FormulaItem, FormulaLine, Technique};
 
@@ -12,9 +12,6 @@ use crate::Report;
 use crate::escape::one_line;
 use crate::path_graph::{Kind, path_graph};
 use crate::words::origin;
-
-/// The state of a condition with the facts that say so, as [`techniques::judge::states`] gives it.
-pub type State = (ConditionId, Truth, Vec<(String, Origin)>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -29,7 +26,7 @@ pub struct FaultTree<'a> {
     pub catalogue: &'a Catalogue,
     /// The subject that the states are of, by its name.
     pub subject: Option<&'a str>,
-    /// Empty where the tree is shown by itself.
+    /// As [`techniques::judge::states`] gives them; empty where the tree is shown by itself.
     pub states: &'a [State],
 }
 
@@ -352,7 +349,7 @@ impl FaultTree<'_> {
     fn condition(&self, above: usize, id: ConditionId) -> Branch {
         let index = usize::from(id);
         let name = self.catalogue.conditions.get(index).map(ToString::to_string).unwrap_or_default();
-        let Some((_, truth, facts)) = self.states.iter().find(|(of, _, _)| *of == id) else {
+        let Some(State { truth, facts, .. }) = self.states.iter().find(|s| s.condition == id) else {
             return Branch { above, shape: Shape::Condition, truth: None, lines: vec![name] };
         };
         let mut lines = vec![format!("{name}: {}", truth_name(*truth))];

@@ -25,7 +25,9 @@ const STYLE: &str = include_str!("../templates/style.css");
 const SCRIPT: &str = include_str!("../templates/script.js");
 
 /// Cards on a page. A browser stays quick with these, worst first; what is left out is said on the page.
-const CARDS: usize = 1000;
+const CARDS: usize = 500;
+/// Findings of a card that are shown in full, paths first; the rest have a line each.
+const FULL: usize = 5;
 /// Facts of one finding, and problems and notes of a page.
 const FACTS: usize = 60;
 const PROBLEMS: usize = 200;
@@ -89,7 +91,10 @@ struct Card<'a> {
     search: String,
     unfolded: bool,
     undecided: Vec<String>,
+    /// Paths and reach to others: the worst in full, the others briefly.
     findings: Vec<Entry<'a>>,
+    more: Vec<Brief<'a>>,
+    weaknesses: Vec<Brief<'a>>,
     /// Summary, cost, and how many walls there are then.
     hints: Vec<(&'a str, u8, String)>,
     standards: Vec<StandardEntry<'a>>,
@@ -97,8 +102,9 @@ struct Card<'a> {
 
 struct Entry<'a> {
     severity: &'static str,
-    class: &'static str,
     title: String,
+    /// The technique that is said beside it.
+    by: &'a str,
     path: Vec<&'a str>,
     /// Identifier and title.
     techniques: Vec<(&'static str, &'a str)>,
@@ -109,6 +115,16 @@ struct Entry<'a> {
     remedies: &'a [Advice],
     fingerprint: &'a str,
     unfolded: bool,
+}
+
+/// A finding on one line.
+struct Brief<'a> {
+    severity: &'static str,
+    technique: &'static Technique,
+    says: String,
+    /// Its first fact that is in a file, or its first.
+    fact: Option<Fact<'a>>,
+    remedy: &'a str,
 }
 
 struct Fact<'a> {
@@ -172,6 +188,18 @@ fn page<'a>(report: &Report<'a>) -> Page<'a> {
         not_judged: &report.judgement.not_judged,
         notes: report.world.notes.iter().take(PROBLEMS).map(words::problem).collect(),
     }
+}
+
+/// Text with `code` in it, in parts, and whether each is code.
+fn parts(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    // Without its second mark a mark is a character like others.
+    let whole = text.matches('`').count() % 2 == 1;
+    let mut pieces = if whole { vec![text] } else { text.split('`').collect() }.into_iter();
+    let mut code = true;
+    std::iter::from_fn(move || {
+        code = !code;
+        pieces.next().map(|piece| (code, piece))
+    })
 }
 
 fn hash(text: &str) -> String {
@@ -241,10 +269,8 @@ fn kind(subject: &Subject) -> &'static str {
 
 fn card<'a>(report: &Report<'a>, subject: &'a Subject, judged: &'a Judged) -> Card<'a> {
     let severity = worst(judged);
-    let findings: Vec<Entry<'_>> = every_finding(judged)
-        .enumerate()
-        .map(|(i, (class, f))| entry(report, subject, class, f, i < UNFOLDED && class != Class::Weakness))
-        .collect();
+    let paths = judged.paths.iter().map(|f| (Class::Path, f));
+    let paths: Vec<_> = paths.chain(judged.lateral.iter().map(|f| (Class::Lateral, f))).collect();
     let at = subject.place.as_ref().map(place).unwrap_or_default();
     let mut search = format!("{} {} {at}", subject.name, subject.id);
     for step in every_finding(judged).flat_map(|(_, f)| &f.steps) {
@@ -270,7 +296,14 @@ fn card<'a>(report: &Report<'a>, subject: &'a Subject, judged: &'a Judged) -> Ca
             .iter()
             .map(|e| format!("{} ({})", e.fact, report.condition(e.condition)))
             .collect(),
-        findings,
+        findings: paths
+            .iter()
+            .take(FULL)
+            .enumerate()
+            .map(|(i, (class, f))| entry(report, subject, *class, f, i < UNFOLDED))
+            .collect(),
+        more: paths.iter().skip(FULL).map(|(class, f)| brief(report, *class, f)).collect(),
+        weaknesses: judged.weaknesses.iter().map(|f| brief(report, Class::Weakness, f)).collect(),
         hints: judged
             .hints
             .iter()
@@ -314,8 +347,8 @@ fn entry<'a>(
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
     Entry {
         severity: finding.severity.name(),
-        class: class.name(),
         title: title(report, &subject.name, class, finding),
+        by: &finding.technique().title,
         path: words::path(report, finding),
         techniques: finding.steps.iter().map(|s| (s.technique.id, s.technique.title.as_str())).collect(),
         walls,
@@ -325,6 +358,17 @@ fn entry<'a>(
         remedies: &finding.remedies,
         fingerprint: &finding.fingerprint,
         unfolded,
+    }
+}
+
+fn brief<'a>(report: &Report<'a>, class: Class, finding: &'a Finding) -> Brief<'a> {
+    let in_file = finding.evidence.iter().find(|e| e.origin.place().is_some());
+    Brief {
+        severity: finding.severity.name(),
+        technique: finding.technique(),
+        says: title(report, "it", class, finding),
+        fact: in_file.or(finding.evidence.first()).map(|e| fact(report, e)),
+        remedy: finding.remedies.first().map(|r| r.summary.as_str()).unwrap_or_default(),
     }
 }
 

@@ -18,8 +18,12 @@ const SINGLE: usize = 24;
 const GROUPS: usize = 40;
 /// A finding that reaches more than so many others is drawn to the gain alone.
 const REACHES: usize = 4;
+/// Techniques between the same subjects and the same gain that are drawn apart.
+const TECHNIQUES: usize = 2;
+/// With more edges than this only what no wall holds is drawn, where there is any.
+const EDGES: usize = 64;
 /// Names in the label of a group.
-const NAMES: usize = 3;
+const NAMES: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -60,11 +64,29 @@ pub(crate) struct PathGraph {
 type Likeness = (Verdict, Vec<(Vec<&'static str>, Vec<usize>, Severity, bool)>);
 
 pub(crate) fn path_graph(report: &Report<'_>) -> PathGraph {
-    let mut builder = Builder::new(report);
+    let graph = drawn(report, u8::MAX);
+    if graph.edges.len() <= EDGES {
+        return graph;
+    }
+    let mut open = drawn(report, 0);
+    if open.edges.is_empty() {
+        return graph;
+    }
+    let behind = report.judgement.subjects.iter().flat_map(|j| drawn_findings(report, j, u8::MAX));
+    let behind = behind.filter(|(_, f)| f.depth.min > 0).count();
+    if behind > 0 {
+        open.left_out.push(format!("{behind} paths in whose way a wall stands"));
+    }
+    open
+}
+
+/// The graph of the findings of at most that depth.
+fn drawn(report: &Report<'_>, depth: u8) -> PathGraph {
+    let mut builder = Builder::new(report, depth);
     builder.add_subjects();
     for (i, judged) in report.judgement.subjects.iter().enumerate() {
         if builder.drawn.contains(&i) {
-            for (class, finding) in drawn_findings(report, judged) {
+            for (class, finding) in drawn_findings(report, judged, depth) {
                 builder.add(judged.subject, class, finding);
             }
         }
@@ -76,12 +98,14 @@ pub(crate) fn path_graph(report: &Report<'_>) -> PathGraph {
 fn drawn_findings<'a>(
     report: &Report<'a>,
     judged: &'a Judged,
+    depth: u8,
 ) -> impl Iterator<Item = (Class, &'a Finding)> + use<'a> {
-    report.findings(judged).filter(|(class, _)| *class != Class::Weakness)
+    report.findings(judged).filter(move |(class, f)| *class != Class::Weakness && f.depth.min <= depth)
 }
 
 struct Builder<'a> {
     report: &'a Report<'a>,
+    depth: u8,
     graph: PathGraph,
     /// Indices in the judgement's list of those that have a finding.
     drawn: BTreeSet<usize>,
@@ -92,10 +116,61 @@ struct Builder<'a> {
     edges: BTreeMap<(usize, usize), (Severity, bool)>,
 }
 
+impl PathGraph {
+    /// Techniques that lead from the same nodes to the same nodes share one, but for the first few.
+    fn gather_techniques(&mut self) {
+        type Ends = BTreeSet<(bool, usize, bool)>;
+        let mut ends: Vec<Ends> = vec![Ends::new(); self.nodes.len()];
+        for edge in &self.edges {
+            for (at, end) in [(edge.from, (true, edge.to)), (edge.to, (false, edge.from))] {
+                if let Some(ends) = ends.get_mut(at) {
+                    ends.insert((end.0, end.1, edge.certain));
+                }
+            }
+        }
+        let mut alike: BTreeMap<(Severity, &Ends), Vec<usize>> = BTreeMap::new();
+        for (i, (node, ends)) in self.nodes.iter().zip(&ends).enumerate() {
+            if node.kind == Kind::Technique {
+                alike.entry((node.severity, ends)).or_default().push(i);
+            }
+        }
+        let mut gone: BTreeSet<usize> = BTreeSet::new();
+        let groups: Vec<Vec<usize>> = alike.into_values().filter(|g| g.len() > TECHNIQUES + 1).collect();
+        for group in groups {
+            let rest = group.get(TECHNIQUES..).unwrap_or_default();
+            let names: Vec<String> =
+                rest.iter().filter_map(|i| self.nodes.get(*i)).map(|n| n.detail.clone()).collect();
+            gone.extend(rest.iter().skip(1));
+            if let Some(node) = rest.first().and_then(|i| self.nodes.get_mut(*i)) {
+                node.label = format!("{} more techniques", names.len());
+                node.detail = names.join(", ");
+            }
+        }
+        self.remove(&gone);
+    }
+
+    fn remove(&mut self, gone: &BTreeSet<usize>) {
+        let mut number = HashMap::new();
+        let mut kept = Vec::with_capacity(self.nodes.len() - gone.len());
+        for (i, node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
+            if !gone.contains(&i) {
+                number.insert(i, kept.len());
+                kept.push(node);
+            }
+        }
+        self.nodes = kept;
+        self.edges = std::mem::take(&mut self.edges)
+            .into_iter()
+            .filter_map(|e| Some(Edge { from: *number.get(&e.from)?, to: *number.get(&e.to)?, ..e }))
+            .collect();
+    }
+}
+
 impl<'a> Builder<'a> {
-    fn new(report: &'a Report<'a>) -> Builder<'a> {
+    fn new(report: &'a Report<'a>, depth: u8) -> Builder<'a> {
         Builder {
             report,
+            depth,
             graph: PathGraph::default(),
             drawn: BTreeSet::new(),
             node_of: HashMap::new(),
@@ -106,12 +181,12 @@ impl<'a> Builder<'a> {
     }
 
     fn add_subjects(&mut self) {
-        let report = self.report;
+        let (report, depth) = (self.report, self.depth);
         let mut position: HashMap<usize, usize> = HashMap::new();
         let mut members: BTreeSet<usize> = BTreeSet::new();
         for (i, judged) in report.judgement.subjects.iter().enumerate() {
             position.insert(judged.subject, i);
-            for (_, finding) in drawn_findings(report, judged) {
+            for (_, finding) in drawn_findings(report, judged, depth) {
                 self.drawn.insert(i);
                 members.extend(finding.steps.iter().map(|s| s.subject));
                 members.insert(judged.subject);
@@ -127,13 +202,13 @@ impl<'a> Builder<'a> {
         } else {
             let mut alike: BTreeMap<Likeness, Vec<usize>> = BTreeMap::new();
             for subject in &members {
-                let likeness = judged_of(subject).map(|j| likeness(report, j));
+                let likeness = judged_of(subject).map(|j| likeness(report, j, depth));
                 alike.entry(likeness.unwrap_or((Verdict::Held, Vec::new()))).or_default().push(*subject);
             }
             alike.into_values().collect()
         };
         let worst = |subject: &usize| {
-            let findings = judged_of(subject).into_iter().flat_map(|j| drawn_findings(report, j));
+            let findings = judged_of(subject).into_iter().flat_map(|j| drawn_findings(report, j, depth));
             findings.map(|(_, f)| f.severity).max()
         };
         groups.sort_by_key(|group| (Reverse(group.first().and_then(worst)), group.first().copied()));
@@ -158,7 +233,7 @@ impl<'a> Builder<'a> {
         let held = report.judgement.subjects.iter().filter(|j| !members.contains(&j.subject)).count();
         if held > 0 {
             let plural = if held == 1 { "subject has" } else { "subjects have" };
-            self.graph.left_out.push(format!("{held} {plural} no path below the threshold"));
+            self.graph.left_out.push(format!("{held} {plural} none of these paths"));
         }
     }
 
@@ -245,6 +320,7 @@ impl<'a> Builder<'a> {
         let edges = self.edges.into_iter();
         self.graph.edges =
             edges.map(|((from, to), (severity, certain))| Edge { from, to, severity, certain }).collect();
+        self.graph.gather_techniques();
         self.graph
     }
 }
@@ -259,8 +335,8 @@ impl MaxByCertainty for (Severity, bool) {
     }
 }
 
-fn likeness(report: &Report<'_>, judged: &Judged) -> Likeness {
-    let mut list: Vec<_> = drawn_findings(report, judged)
+fn likeness(report: &Report<'_>, judged: &Judged, depth: u8) -> Likeness {
+    let mut list: Vec<_> = drawn_findings(report, judged, depth)
         .map(|(class, f)| {
             let ids = f.steps.iter().map(|s| s.technique.id).collect();
             let on_the_way = f.steps.iter().skip(1).map(|s| s.subject);

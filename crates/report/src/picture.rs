@@ -12,8 +12,8 @@ const WIDTH: f32 = 224.0;
 const LINE: f32 = 16.0;
 const PADDING: f32 = 10.0;
 /// Characters that fit on a line of a label and of the smaller one below, at the widths of common fonts.
-const LABEL: usize = 31;
-const DETAIL: usize = 36;
+const LABEL: usize = 30;
+const DETAIL: usize = 34;
 
 pub(crate) struct Picture {
     pub(crate) svg: String,
@@ -127,7 +127,7 @@ fn draw_node(
     write!(
         out,
         r#"<text class="detail" x="{middle:.1}" y="{base:.1}">{}</text></g>"#,
-        markup(&cut(&one_line(&node.detail), DETAIL))
+        markup(&detail(node))
     )?;
     writeln!(out, "{}", if target.is_some() { "</a>" } else { "" })
 }
@@ -151,6 +151,18 @@ fn wrap(label: &str) -> Vec<String> {
         return vec![cut(&label, LABEL)];
     }
     vec![first, cut(rest, LABEL)]
+}
+
+fn detail(node: &Node) -> String {
+    let text = one_line(&node.detail);
+    match node.kind {
+        // Of a path the end tells where it is.
+        Kind::Subjects { .. } if text.chars().count() > DETAIL => {
+            let skipped = text.chars().count() - DETAIL + 1;
+            format!("…{}", text.chars().skip(skipped).collect::<String>())
+        }
+        _ => cut(&text, DETAIL),
+    }
 }
 
 /// The end of a name says more than its middle: `registry…/web`.

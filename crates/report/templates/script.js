@@ -34,7 +34,7 @@
     byId("shown").textContent = `${shown} of ${cards.length} subjects on this page shown`;
     byId("nothing").hidden = shown > 0 || cards.length === 0;
     for (const button of document.querySelectorAll("[data-set]")) {
-      button.setAttribute("aria-pressed", String(wanted[button.dataset.set] === button.dataset.value));
+      button.setAttribute("aria-pressed", String(Boolean(button.dataset.value) && wanted[button.dataset.set] === button.dataset.value));
     }
   }
 
@@ -131,6 +131,11 @@
     unfold(location.hash.slice(1));
   });
 
+  // Of a tall picture the middle says most.
+  const picture = document.querySelector(".picture")?.parentElement;
+  if (picture) {
+    picture.scrollTop = (picture.scrollHeight - picture.clientHeight) / 2;
+  }
   byId("filters").hidden = false;
   byId("theme").hidden = false;
   read();

@@ -76,10 +76,7 @@ fn trees(
         return report::graph::fault_tree(&tree, language, out);
     }
     for subject in subjects {
-        let states: Vec<_> = states(technique, &subject.confinement)
-            .into_iter()
-            .map(|s| (s.condition, s.truth, s.facts))
-            .collect();
+        let states = states(technique, &subject.confinement);
         let tree = FaultTree { technique, catalogue, subject: Some(&subject.name), states: &states };
         report::graph::fault_tree(&tree, language, out)?;
     }

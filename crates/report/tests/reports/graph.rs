@@ -4,15 +4,18 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use confinement::{Origin, Truth};
-use report::graph::{self, FaultTree, Language, State};
+use report::graph::{self, FaultTree, Language};
 use techniques::condition::Condition;
+use techniques::judge::{Finding, State, Step};
+use techniques::solver::Depth;
+use techniques::technique::{Catalogue, Gain, Technique};
 
 use crate::fixture::{HOSTILE, KNOWN, case, golden, many, written};
 
 fn state(condition: &str, truth: Truth, fact: &str) -> State {
     let condition = Condition::parse(condition).expect(condition);
     let id = KNOWN.condition_id(&condition).expect("a condition of the catalogue");
-    (id, truth, vec![(fact.into(), Origin::engine("docker-29"))])
+    State { condition: id, truth, facts: vec![(fact.into(), Origin::engine("docker-29"))] }
 }
 
 fn states() -> Vec<State> {
@@ -110,8 +113,53 @@ fn a_path_through_another_subject_is_drawn_through_it() {
 #[test]
 fn many_alike_subjects_share_a_node_and_what_is_left_out_is_said() {
     let text = written(&many(300, 2).report(), graph::dot);
-    assert!(text.contains("app-00000, app-00002, app-00004 and 147 more"), "{text}");
-    assert!(text.contains("// not drawn: 150 subjects have no path below the threshold"), "{text}");
+    assert!(text.contains("app-00000, app-00002 and 148 more"), "{text}");
+    assert!(text.contains("// not drawn: 150 subjects have none of these paths"), "{text}");
+}
+
+/// Techniques of the known flaws that yield root on the host, for pictures that want many.
+fn flaws() -> Vec<&'static Technique> {
+    let known: &'static Catalogue = &KNOWN;
+    let is_flaw = |t: &&Technique| t.id.starts_with("CVE-") && t.gain == Gain::HostRoot;
+    known.techniques.iter().filter(is_flaw).collect()
+}
+
+#[test]
+fn techniques_between_the_same_ends_are_gathered_and_named() {
+    let mut case = case();
+    let path = case.judgement.subjects[0].paths[0].clone();
+    for technique in flaws().into_iter().take(6) {
+        let steps = vec![Step { technique, subject: 0 }];
+        case.judgement.subjects[0].paths.push(Finding { steps, ..path.clone() });
+    }
+    let text = written(&case.report(), graph::dot);
+    assert!(text.contains("label=\"5 more techniques\\nCVE-"), "{text}");
+    assert_eq!(text.matches("shape=ellipse").count(), 2 + 1 + 2, "{text}");
+}
+
+#[test]
+fn what_walls_hold_is_left_out_of_a_crowded_picture_and_counted() {
+    let mut case = many(60, 60);
+    let path = case.judgement.subjects[0].paths[0].clone();
+    let flaws = flaws();
+    for i in 1..60 {
+        for offset in 0..3 {
+            let technique = flaws[(i + offset * 7) % flaws.len()];
+            let steps = vec![Step { technique, subject: i }];
+            let depth = Depth { min: 1, max: 1 };
+            case.judgement.subjects[i].paths.push(Finding { steps, depth, ..path.clone() });
+        }
+    }
+    let report = report::Report { threshold: 2, ..case.report() };
+    let text = written(&report, graph::dot);
+    assert!(text.contains("// not drawn: 177 paths in whose way a wall stands"), "{text}");
+    assert!(text.contains("// not drawn: 59 subjects have none of these paths"), "{text}");
+    assert_eq!(text.matches("shape=ellipse").count(), 1, "{text}");
+    // Where nothing is open, what the walls hold is all there is to see.
+    case.judgement.subjects[0].paths.clear();
+    let report = report::Report { threshold: 2, ..case.report() };
+    let text = written(&report, graph::dot);
+    assert!(text.matches("shape=ellipse").count() > 3, "{text}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn audit(case: &Case) -> Value {
     serde_json::from_str(&written(&case.report(), report::json::write)).expect("the report is JSON")
 }
 
-fn assert_valid(value: &Value) {
+pub(crate) fn assert_valid(value: &Value) {
     let errors: Vec<String> =
         validator().iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}");
@@ -83,8 +83,18 @@ fn what_standards_say_stands_at_the_subject_they_judged() {
 #[ignore = "a measurement: cargo test --release -- --ignored --nocapture"]
 fn measure_ten_thousand_subjects() {
     let case = many(10_000, 10);
-    let start = Instant::now();
-    let mut out = Vec::new();
-    report::json::write(&case.report(), &mut out).expect("memory can be written");
-    println!("json: 10,000 subjects, {} bytes, {:?}", out.len(), start.elapsed());
+    type Write = fn(&report::Report<'_>, &mut dyn std::io::Write) -> std::io::Result<()>;
+    let formats: [(&str, Write); 5] = [
+        ("json", report::json::write),
+        ("sarif", report::sarif::write),
+        ("junit", report::junit::write),
+        ("html", report::html::write),
+        ("dot", report::graph::dot),
+    ];
+    for (name, write) in formats {
+        let start = Instant::now();
+        let mut out = Vec::new();
+        write(&case.report(), &mut out).expect("memory can be written");
+        println!("{name}: 10,000 subjects, {} bytes, {:?}", out.len(), start.elapsed());
+    }
 }

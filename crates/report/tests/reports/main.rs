@@ -5,5 +5,6 @@ mod github;
 mod graph;
 mod html;
 mod json;
+mod judged;
 mod junit;
 mod sarif;

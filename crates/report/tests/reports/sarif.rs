@@ -41,24 +41,29 @@ fn log(case: &Case, all: bool) -> Value {
     serde_json::from_str(&written(&report, report::sarif::write)).expect("the report is JSON")
 }
 
+fn validator() -> jsonschema::Validator {
+    let options = jsonschema::draft7::options().should_validate_formats(true);
+    options.build(&schema()).expect("the schema can be used")
+}
+
+pub(crate) fn assert_valid(value: &Value) {
+    let errors: Vec<String> =
+        validator().iter_errors(value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    serde_json::from_value::<serde_sarif::sarif::Sarif>(value.clone()).expect("the types of SARIF fit");
+}
+
 #[test]
 fn a_log_follows_the_schema_of_the_standard() {
-    let validator = jsonschema::draft7::options()
-        .should_validate_formats(true)
-        .build(&schema())
-        .expect("the schema can be used");
     let mut broken = case();
     broken.world.problems.clear();
     broken.judgement.subjects.clear();
     for value in [log(&case(), false), log(&case(), true), log(&many(30, 2), true), log(&broken, false)] {
-        let errors: Vec<String> =
-            validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
-        assert!(errors.is_empty(), "{errors:#?}");
-        serde_json::from_value::<serde_sarif::sarif::Sarif>(value).expect("the types of SARIF fit");
+        assert_valid(&value);
     }
     let mut wrong = log(&case(), false);
     wrong["runs"][0]["results"][0]["level"] = json!("fatal");
-    assert!(!validator.is_valid(&wrong), "the schema is not in force");
+    assert!(!validator().is_valid(&wrong), "the schema is not in force");
 }
 
 #[test]
