@@ -521,7 +521,7 @@ impl Project<'_> {
                 name: name.as_str().into(),
                 kind: SubjectKind::Container,
                 place,
-                realm: "docker".into(),
+                realm: options::local_realm(engine.kind),
                 namespace: None,
                 confinement: Arc::new(confine(&request, &engine, &context.host)),
                 pod: None,
