@@ -132,8 +132,8 @@ impl Here {
 fn host() -> Host {
     let mut host = Host::unseen();
     let read = |path: &str| fs::read_to_string(path).ok().map(|t| Arc::<str>::from(t.trim()));
-    let fact = |value: Option<Arc<str>>, path: &'static str| Fact { value, origin: Origin::measured(path) };
-    host.kernel_release = fact(read("/proc/sys/kernel/osrelease"), "/proc/sys/kernel/osrelease");
+    let release = "/proc/sys/kernel/osrelease";
+    host.kernel_release = Fact { value: read(release), origin: Origin::measured(release) };
     host.machine = Fact::known(std::env::consts::ARCH.into(), Origin::measured("uname(2)"));
     let lsms = read("/sys/kernel/security/lsm").map_or_else(
         || Arc::from([]),
