@@ -390,7 +390,7 @@ fn mounts(rng: &mut fastrand::Rng, namespaces: &Namespaces, runtime: Runtime) ->
     }
     // crun 1.8 makes a bind in a user namespace without the mounts below it, and with its options only where `ro` is
     // among them (docs/kernel-truth.md): what is asked for is then not what is tested.
-    if (namespaces.network || !quirk) && chance(rng, 85) {
+    if chance(rng, 85) && (!quirk || namespaces.network) {
         let access = if chance(rng, 65) { "ro" } else { "rw" };
         if namespaces.user && !namespaces.network {
             mounts.push(json!({

@@ -65,7 +65,7 @@ fn always_allowed(tun: bool, console: bool) -> Vec<DeviceRule> {
 /// What the kernel of cgroup v1 makes of rules that are written one after the other: a rule for everything empties the
 /// list of exceptions; one against what is the default adds an exception; one for it takes from the exception of the
 /// very same numbers alone, so that a narrower rule is without effect (security/device_cgroup.c,
-/// devcgroup_update_access, dev_exception_rm; measured with crun 1.8.1, which writes them so).
+/// devcgroup_update_access, dev_exception_rm; measured with crun 1.8.1, which writes them so, and runc 1.1.5).
 fn as_exceptions(written: Vec<DeviceRule>) -> Vec<DeviceRule> {
     let mut default = RULE_ALL;
     let mut exceptions: Vec<DeviceRule> = Vec::new();
@@ -137,7 +137,8 @@ impl Reader<'_> {
             let mut rules = vec![deny_all];
             rules.extend(asked);
             rules.extend(always_allowed(self.runc_allows_tun(), false));
-            return Fact::known(rules.into(), origin);
+            // runc keeps version 1's list of exceptions itself and makes version 2's program from it.
+            return Fact::known(as_exceptions(rules).into(), origin);
         }
         if asked.is_empty() {
             return Fact::known(Arc::from([RULE_ALL]), origin);
