@@ -12,6 +12,7 @@ use confinement::{
     CapabilitySet, Confinement, EngineKind, Host, MountSource, Namespace, NamespaceKind, Origin, Seccomp,
     Subject, SubjectKind, Truth, World,
 };
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::barrier::Barriers;
@@ -408,17 +409,33 @@ pub fn form(subject: &Subject) -> Form {
 /// Judges every subject of a world.
 pub fn judge(world: &World, options: Options) -> Judgement {
     let catalogue = Catalogue::get();
-    let mut solver = Solver::new(catalogue);
-    let solved: Vec<Arc<Solved>> = world.subjects.iter().map(|s| solver.solve(&s.confinement)).collect();
+    // Each thread takes a run of neighbours, which are most alike, and keeps its own memory of what it has solved.
+    let run = (world.subjects.len() / (rayon::current_num_threads() * 4)).clamp(64, 4096);
+    let solved: Vec<Arc<Solved>> = world
+        .subjects
+        .par_chunks(run)
+        .flat_map_iter(|subjects| {
+            let mut solver = Solver::new(catalogue);
+            subjects.iter().map(move |s| solver.solve(&s.confinement))
+        })
+        .collect();
     let reach = Reach::find(catalogue, world, &solved);
     let mut not_judged: HashMap<u16, usize> = HashMap::new();
-    let mut subjects = Vec::with_capacity(world.subjects.len());
-    for (i, subject) in world.subjects.iter().enumerate() {
-        for technique in &solved[i].solution.not_judged {
-            *not_judged.entry(*technique).or_default() += 1;
-        }
-        subjects.push(judge_one(&mut solver, world, subject, i, &solved, &reach, options));
+    for technique in solved.iter().flat_map(|s| &s.solution.not_judged) {
+        *not_judged.entry(*technique).or_default() += 1;
     }
+    let subjects: Vec<Judged> = world
+        .subjects
+        .par_chunks(run)
+        .enumerate()
+        .flat_map_iter(|(chunk, subjects)| {
+            let mut solver = Solver::new(catalogue);
+            let (solved, reach) = (&solved, &reach);
+            subjects.iter().enumerate().map(move |(i, subject)| {
+                judge_one(&mut solver, world, subject, chunk * run + i, solved, reach, options)
+            })
+        })
+        .collect();
     let mut not_judged: Vec<NotJudged> = not_judged
         .into_iter()
         .filter_map(|(t, n)| {
