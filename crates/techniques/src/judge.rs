@@ -599,6 +599,7 @@ fn chained(
     form: Form,
 ) -> Option<Finding> {
     let catalogue = solver.catalogue;
+    let by_volume = catalogue.condition_id(&Condition::WritableSharedMount).unwrap_or_default();
     let mut steps = Vec::new();
     let mut facts = Vec::new();
     let mut barriers = Barriers::NONE;
@@ -623,7 +624,7 @@ fn chained(
                         remedies.push(advice);
                     }
                     facts.push(Evidence {
-                        condition: 0,
+                        condition: by_volume,
                         value: Truth::True,
                         fact: format!(
                             "{} is mounted writable at {}, and in the next container too",
