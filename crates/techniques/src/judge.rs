@@ -514,7 +514,9 @@ fn judge_one(
     }
     // Worst first: complete before possible, then by severity, then by what the path yields, the plainest first.
     let order = |f: &Finding| {
-        let plain = (f.steps.len(), f.evidence.len(), f.technique().id);
+        // What somebody wrote is shown before a flaw that only an update mends.
+        let flaw = f.technique().id.starts_with("CVE-");
+        let plain = (flaw, f.steps.len(), f.evidence.len(), f.technique().id);
         (f.depth.max > 0, Reverse(f.severity), f.gain, f.depth.min, plain)
     };
     paths.sort_by(|a, b| order(a).cmp(&order(b)));
