@@ -65,6 +65,33 @@ pub enum SubjectKind {
     Host,
 }
 
+/// The way a subject is written: what wording reports use, and which editor can change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A service of a Compose file.
+    Compose,
+    /// A `docker run` or `docker create` line, alone or in a script.
+    DockerRun,
+    /// A `podman run` or `podman create` line, alone or in a script.
+    PodmanRun,
+    /// A Quadlet `.container` unit.
+    Quadlet,
+    /// A container of a Kubernetes object.
+    Kubernetes,
+    /// An OCI runtime's `config.json`.
+    Oci,
+    Dockerfile,
+    /// An engine's own configuration (`daemon.json`).
+    Daemon,
+    /// A container that Docker tells of through its API.
+    DockerLive,
+    /// A container that Podman tells of through its API.
+    PodmanLive,
+    /// A process, a node's facts, a host: what is measured and not written anywhere.
+    Measured,
+}
+
 /// What is judged.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -74,6 +101,7 @@ pub struct Subject {
     /// For people: `web`, `kube-system/agent/init`.
     pub name: Arc<str>,
     pub kind: SubjectKind,
+    pub form: Form,
     pub place: Option<Place>,
     /// Which engine instance or cluster it belongs to; volumes and namespaces are only shared within one.
     pub realm: Arc<str>,

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use confinement::confine::SeccompRequest;
 use confinement::engine::{SeccompDefault, TcpApi};
-use confinement::{Engine, EngineKind, Fact, Origin, Problem, Request, Subject, SubjectKind, World, confine};
+use confinement::{
+    Engine, EngineKind, Fact, Form, Origin, Problem, Request, Subject, SubjectKind, World, confine,
+};
 
 use crate::Context;
 use crate::document::{Document, Node};
@@ -166,6 +168,7 @@ pub fn read(document: &Document, context: &Context) -> World {
         id: format!("{}#engine", document.path).into(),
         name: document.path.clone(),
         kind: SubjectKind::Engine,
+        form: Form::Daemon,
         place: Some(document.root.place()),
         realm: options::local_realm(EngineKind::Docker),
         namespace: None,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use confinement::{
-    Capabilities, CapabilitySet, Confinement, DeviceKind, DeviceNode, Fact, Host, HostPath, IdRange,
+    Capabilities, CapabilitySet, Confinement, DeviceKind, DeviceNode, Fact, Form, Host, HostPath, IdRange,
     NamespaceKind, Origin, Problem, Runtime, Seccomp, ServiceAccount, Subject, SubjectKind,
 };
 use probe::measurement::{IdMapping, Measurement, Reading, Visibility};
@@ -94,6 +94,7 @@ impl Facts {
             id: format!("{path}#measured").into(),
             name: "the measured container".into(),
             kind: SubjectKind::Container,
+            form: Form::Measured,
             place: None,
             realm: path.clone(),
             namespace: None,

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use confinement::{Engine, EngineKind, Fact, Origin, PodDeclaration, Problem, Subject, SubjectKind, World};
+use confinement::{
+    Engine, EngineKind, Fact, Form, Origin, PodDeclaration, Problem, Subject, SubjectKind, World,
+};
 use policy::{Standard, StandardResult};
 use report::{Report, text};
 use sources::engine_api::{self, Wanted};
@@ -159,6 +161,7 @@ fn host_subject(context: &Context) -> Subject {
         id: format!("host:{name}").into(),
         name: format!("a container by default of {} on {name}", engine.label).into(),
         kind: SubjectKind::Host,
+        form: Form::Measured,
         place: None,
         realm: "host".into(),
         namespace: None,

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use confinement::seccomp::Builtin;
 use confinement::{
-    CapabilitySet, Confinement, EngineKind, Host, MountSource, Namespace, NamespaceKind, Origin, Seccomp,
-    Subject, SubjectKind, Truth, World,
+    CapabilitySet, Confinement, EngineKind, Form, Host, MountSource, Namespace, NamespaceKind, Origin,
+    Seccomp, Subject, SubjectKind, Truth, World,
 };
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::barrier::Barriers;
 use crate::condition::{Condition, Filter};
-use crate::remedy::{Advice, Form, Remedy, candidates};
+use crate::remedy::{Advice, Remedy, candidates};
 use crate::severity::Severity;
 use crate::solver::{
     Depth, Outcome, Solution, Vector, evaluate, evaluate_flaws, evaluate_seccomp, solve, term_conditions,
@@ -391,21 +391,6 @@ fn evidence(catalogue: &Catalogue, c: &Confinement, outcome: &Outcome, vector: &
     list
 }
 
-/// How the subject is written, from the kind of source it came from.
-pub fn form(subject: &Subject) -> Form {
-    match subject.confinement.engine.as_ref().map(|e| e.kind) {
-        Some(EngineKind::Docker) if subject.id.contains("#service/") => Form::Compose,
-        Some(EngineKind::Docker) if subject.kind == SubjectKind::Container => Form::Run,
-        // A Quadlet unit has keys, not flags.
-        Some(EngineKind::Podman) if subject.id.ends_with("#container") => Form::Other,
-        Some(EngineKind::Podman) => Form::Podman,
-        Some(EngineKind::Containerd | EngineKind::Crio) if subject.kind == SubjectKind::Workload => {
-            Form::Kubernetes
-        }
-        _ => Form::Other,
-    }
-}
-
 /// Judges every subject of a world.
 pub fn judge(world: &World, options: Options) -> Judgement {
     let catalogue = Catalogue::get();
@@ -458,7 +443,7 @@ fn judge_one(
     let catalogue = solver.catalogue;
     let c = &*subject.confinement;
     let solved = &all[i];
-    let form = form(subject);
+    let form = subject.form;
     let (mut paths, mut lateral, mut weaknesses) = (Vec::new(), Vec::new(), Vec::new());
     for outcome in &solved.solution.outcomes {
         let Some(technique) = catalogue.techniques.get(outcome.technique as usize) else { continue };

@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use confinement::engine::Engine;
 use confinement::{
-    AppArmor, Capability, CapabilitySet, Confinement, EngineKind, Fact, MountSource, Namespace,
-    NamespaceKind, Origin, Propagation, SeLinux, Seccomp, Truth, confine,
+    AppArmor, Capability, CapabilitySet, Confinement, Fact, Form, MountSource, Namespace, NamespaceKind,
+    Origin, Propagation, SeLinux, Seccomp, Truth, confine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub enum Remedy {
     DropCapability(Capability),
     /// `ALL`, where it was added.
     RemoveAllCapabilities,
+    /// Drop `ALL` and add back only these.
+    KeepCapabilities(CapabilitySet),
     RunAsNonRoot,
     UserNamespace,
     NoNewPrivileges,
@@ -80,16 +82,6 @@ static ENTRIES: LazyLock<HashMap<String, Entry>> = LazyLock::new(|| {
         .expect("checked by the build")
 });
 
-/// How the subject is written, for wording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
-    Compose,
-    Run,
-    Podman,
-    Kubernetes,
-    Other,
-}
-
 /// A remedy as reports show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Advice {
@@ -109,6 +101,7 @@ impl Remedy {
             Remedy::DropPrivileged => "drop-privileged",
             Remedy::DropCapability(cap) if is_default_capability(c, *cap) => "drop-capability",
             Remedy::DropCapability(_) | Remedy::RemoveAllCapabilities => "remove-added-capability",
+            Remedy::KeepCapabilities(_) => "keep-capabilities",
             Remedy::RunAsNonRoot => "run-as-non-root",
             Remedy::UserNamespace => "user-namespace",
             Remedy::NoNewPrivileges => "no-new-privileges",
@@ -154,6 +147,7 @@ impl Remedy {
             | Remedy::RemoveSysctl(_)
             | Remedy::RemoveSecret => true,
             Remedy::DropCapability(_)
+            | Remedy::KeepCapabilities(_)
             | Remedy::RunAsNonRoot
             | Remedy::UserNamespace
             | Remedy::NoNewPrivileges
@@ -185,10 +179,10 @@ impl Remedy {
         };
         let text = match form {
             Form::Compose => entry.compose.as_ref(),
-            Form::Run => entry.run.as_ref(),
-            Form::Podman => entry.podman.as_ref().or(entry.run.as_ref()),
+            Form::DockerRun | Form::DockerLive => entry.run.as_ref(),
+            Form::PodmanRun | Form::PodmanLive => entry.podman.as_ref().or(entry.run.as_ref()),
             Form::Kubernetes => entry.kubernetes.as_ref(),
-            Form::Other => None,
+            Form::Quadlet | Form::Oci | Form::Dockerfile | Form::Daemon | Form::Measured => None,
         };
         let (what, key) = self.words(c, form);
         let summary = text.unwrap_or(&entry.any).replace("{what}", &what).replace("{key}", &key);
@@ -203,9 +197,14 @@ impl Remedy {
 
     /// What `{what}` and `{key}` stand for.
     fn words(&self, c: &Confinement, form: Form) -> (String, String) {
+        let is_line = matches!(form, Form::DockerRun | Form::DockerLive | Form::PodmanRun | Form::PodmanLive);
         match self {
             Remedy::DropCapability(cap) => (cap.name().into(), String::new()),
             Remedy::RemoveAllCapabilities => ("ALL".into(), String::new()),
+            Remedy::KeepCapabilities(set) if set.is_empty() => ("none".into(), String::new()),
+            Remedy::KeepCapabilities(set) => {
+                (set.iter().map(Capability::name).collect::<Vec<_>>().join(", "), String::new())
+            }
             Remedy::RemoveMount(target)
             | Remedy::ReadOnlyMount(target)
             | Remedy::PrivatePropagation(target) => {
@@ -219,9 +218,9 @@ impl Remedy {
                     (Form::Kubernetes, NamespaceKind::Net) => "hostNetwork",
                     (Form::Kubernetes, NamespaceKind::Ipc) => "hostIPC",
                     (Form::Compose, NamespaceKind::Net) => "network_mode",
-                    (Form::Run | Form::Podman, NamespaceKind::Net) => "--network",
-                    (Form::Run | Form::Podman, NamespaceKind::Cgroup) => "--cgroupns",
-                    (Form::Run | Form::Podman, kind) => {
+                    (_, NamespaceKind::Net) if is_line => "--network",
+                    (_, NamespaceKind::Cgroup) if is_line => "--cgroupns",
+                    (_, kind) if is_line => {
                         return (kind.name().into(), format!("--{}", kind.name()));
                     }
                     (_, kind) => kind.name(),
@@ -281,6 +280,18 @@ impl Remedy {
                 ] {
                     set.value =
                         set.value.zip(default).map(|(s, default)| s.minus(CapabilitySet::ALL.minus(default)));
+                }
+            }
+            Remedy::KeepCapabilities(keep) => {
+                let sets = &mut c.capabilities;
+                for set in [
+                    &mut sets.bounding,
+                    &mut sets.effective,
+                    &mut sets.permitted,
+                    &mut sets.inheritable,
+                    &mut sets.ambient,
+                ] {
+                    set.value = set.value.map(|s| s.minus(CapabilitySet::ALL.minus(*keep)));
                 }
             }
             Remedy::RunAsNonRoot => {
@@ -409,6 +420,27 @@ impl Remedy {
         }
         c
     }
+}
+
+/// The confinement with all the changes made. Their order does not matter to the caller: what replaces whole sets of
+/// settings is done before what changes single ones.
+#[must_use]
+pub fn apply_all<'a>(remedies: impl IntoIterator<Item = &'a Remedy>, c: &Confinement) -> Confinement {
+    let mut ordered: Vec<&Remedy> = remedies.into_iter().collect();
+    ordered.sort_by_key(|remedy| match remedy {
+        Remedy::DropPrivileged => (0, 0),
+        Remedy::RemoveAllCapabilities => (1, 0),
+        Remedy::KeepCapabilities(_) => (2, 0),
+        // Numbers of rules shift when one before them goes.
+        Remedy::RemoveDeviceRule(number) => (4, usize::MAX - number),
+        _ => (3, 0),
+    });
+    let mut ordered = ordered.into_iter();
+    let first = match ordered.next() {
+        Some(remedy) => remedy.apply(c),
+        None => return c.clone(),
+    };
+    ordered.fold(first, |c, remedy| remedy.apply(&c))
 }
 
 fn is_default_capability(c: &Confinement, cap: Capability) -> bool {
@@ -617,16 +649,5 @@ pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
         Condition::WritableSharedMount => {
             mounts_of(&|m| Truth::from(m.read_only.value).is_false(), Remedy::ReadOnlyMount)
         }
-    }
-}
-
-/// The form a subject's engine suggests where its reader says no more.
-pub fn form_of(c: &Confinement, compose: bool) -> Form {
-    match c.engine.as_ref().map(|e| e.kind) {
-        Some(EngineKind::Docker) if compose => Form::Compose,
-        Some(EngineKind::Docker) => Form::Run,
-        Some(EngineKind::Podman) => Form::Podman,
-        Some(EngineKind::Containerd | EngineKind::Crio) => Form::Kubernetes,
-        None => Form::Other,
     }
 }

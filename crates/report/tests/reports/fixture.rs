@@ -5,8 +5,8 @@
 use std::sync::{Arc, LazyLock};
 
 use confinement::{
-    Confinement, Engine, EngineKind, Host, Origin, Place, Problem, Request, Subject, SubjectKind, Truth,
-    World, confine,
+    Confinement, Engine, EngineKind, Form, Host, Origin, Place, Problem, Request, Subject, SubjectKind,
+    Truth, World, confine,
 };
 use policy::StandardResult;
 use report::Report;
@@ -107,6 +107,7 @@ fn subject(id: &str, name: &str, kind: SubjectKind, place: Option<Place>) -> Sub
         id: id.into(),
         name: name.into(),
         kind,
+        form: Form::Compose,
         place,
         realm: "test".into(),
         namespace: None,
@@ -342,6 +343,7 @@ fn subject_shell(id: &str, name: &str, place: Place) -> Subject {
         id: id.into(),
         name: name.into(),
         kind: SubjectKind::Workload,
+        form: Form::Kubernetes,
         place: Some(place),
         realm: "test".into(),
         namespace: Some("default".into()),

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use confinement::{
-    Engine, Fact, HostPath, MountSource, Origin, Problem, Subject, SubjectKind, World, confine,
+    Engine, Fact, Form, HostPath, MountSource, Origin, Problem, Subject, SubjectKind, World, confine,
 };
 
 pub use interpolate::{Environment, parse_env};
@@ -520,6 +520,7 @@ impl Project<'_> {
                 id: service_id(path, name),
                 name: name.as_str().into(),
                 kind: SubjectKind::Container,
+                form: Form::Compose,
                 place,
                 realm: options::local_realm(engine.kind),
                 namespace: None,

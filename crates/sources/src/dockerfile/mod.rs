@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use confinement::{
-    EngineKind, Fact, Mount, MountSource, Origin, Place, Problem, Request, Subject, SubjectKind, World,
+    EngineKind, Fact, Form, Mount, MountSource, Origin, Place, Problem, Request, Subject, SubjectKind, World,
     confine,
 };
 use parse_dockerfile::{
@@ -172,6 +172,7 @@ impl<'a> Build<'a> {
             id: format!("{}#image", self.path).into(),
             name: self.path.clone(),
             kind: SubjectKind::Image,
+            form: Form::Dockerfile,
             place: Some(last.place),
             realm: options::local_realm(EngineKind::Docker),
             namespace: None,

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use answer::Answer;
 use confinement::{
-    Confinement, Engine, EngineKind, Fact, Host, MountSource, Origin, Problem, Request, Subject, SubjectKind,
-    World, confine,
+    Confinement, Engine, EngineKind, Fact, Form, Host, MountSource, Origin, Problem, Request, Subject,
+    SubjectKind, World, confine,
 };
 use container::Neighbours;
 
@@ -87,12 +87,20 @@ impl Reading {
         source_name(self.kind(), &self.realm)
     }
 
+    fn form(&self) -> Form {
+        match self.kind() {
+            EngineKind::Podman => Form::PodmanLive,
+            _ => Form::DockerLive,
+        }
+    }
+
     /// The engine itself, judged by what it gives a container for which nothing is asked.
     fn engine_subject(&self) -> Subject {
         Subject {
             id: container::subject_id(self.kind(), &self.realm),
             name: format!("{} ({})", self.engine.label, self.realm).into(),
             kind: SubjectKind::Engine,
+            form: self.form(),
             place: None,
             realm: self.realm.clone(),
             namespace: None,
@@ -114,6 +122,7 @@ impl Reading {
             id,
             name: measured::printable(&listed.name).into(),
             kind: SubjectKind::Container,
+            form: self.form(),
             place: None,
             realm: self.realm.clone(),
             namespace: None,

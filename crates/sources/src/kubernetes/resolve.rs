@@ -7,8 +7,8 @@ use std::sync::Arc;
 use confinement::confine::{DeviceRequest, NamespaceRequest, SeccompRequest};
 use confinement::pod::{ContainerDeclaration, ContainerRole, SecurityContext};
 use confinement::{
-    DeviceKind, EngineKind, Fact, Host, HostPath, Mount, MountSource, Origin, Problem, Propagation, Request,
-    ServiceAccount, Subject, SubjectKind, World, confine,
+    DeviceKind, EngineKind, Fact, Form, Host, HostPath, Mount, MountSource, Origin, Problem, Propagation,
+    Request, ServiceAccount, Subject, SubjectKind, World, confine,
 };
 
 use crate::Context;
@@ -259,6 +259,7 @@ impl Joined<'_, '_> {
                 id: subject_id,
                 name: format!("{}/{}", pod.name, declared.name).into(),
                 kind: SubjectKind::Workload,
+                form: Form::Kubernetes,
                 place: declared.place.clone(),
                 realm: REALM.into(),
                 namespace: Some(parts.namespace.clone()),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use confinement::parts::AppliedCapabilities;
 use confinement::{
-    AppArmor, AppArmorTemplate, Capabilities, Capability, CapabilitySet, Cgroup, Confinement, Fact, Host,
-    IdRange, Identity, Image, Limits, Namespace, NamespaceKind, Namespaces, Network, Origin, Problem,
+    AppArmor, AppArmorTemplate, Capabilities, Capability, CapabilitySet, Cgroup, Confinement, Fact, Form,
+    Host, IdRange, Identity, Image, Limits, Namespace, NamespaceKind, Namespaces, Network, Origin, Problem,
     Runtime, SeLinux, Seccomp, Subject, SubjectKind, UserNamespace, World,
 };
 
@@ -61,6 +61,7 @@ pub fn read_with(document: &Document, runtime: &Fact<Runtime>, context: &Context
         id: format!("{}#container", document.path).into(),
         name: name.filter(|name| !name.is_empty()).unwrap_or_else(|| document.path.clone()),
         kind: SubjectKind::Container,
+        form: Form::Oci,
         place: Some(root.place()),
         realm: "oci:local".into(),
         namespace: None,

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use confinement::{
-    Capabilities, Confinement, Fact, Identity, Namespace, NamespaceKind, Network, Origin, Problem, Runtime,
-    ServiceAccount, Subject, SubjectKind, World,
+    Capabilities, Confinement, Fact, Form, Identity, Namespace, NamespaceKind, Network, Origin, Problem,
+    Runtime, ServiceAccount, Subject, SubjectKind, World,
 };
 
 use crate::measured::{self, Observed, printable};
@@ -102,6 +102,7 @@ fn subject(
         id: container.subject_id(),
         name: container.name(),
         kind: SubjectKind::Container,
+        form: Form::Measured,
         place: None,
         realm: "proc".into(),
         namespace: None,

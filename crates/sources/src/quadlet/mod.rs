@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use confinement::confine::NamespaceRequest;
 use confinement::{
-    Engine, EngineKind, Fact, MountSource, Origin, Problem, Request, Subject, SubjectKind, World, confine,
+    Engine, EngineKind, Fact, Form, MountSource, Origin, Problem, Request, Subject, SubjectKind, World,
+    confine,
 };
 
 use crate::Context;
@@ -287,6 +288,7 @@ impl<'a> Reader<'a> {
             id: format!("{}#container", self.path).into(),
             name: name.into(),
             kind: SubjectKind::Container,
+            form: Form::Quadlet,
             place: Some(section.place.clone()),
             realm: self.realm.clone(),
             namespace: None,

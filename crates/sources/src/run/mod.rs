@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use confinement::confine::NamespaceRequest;
 use confinement::{
-    EngineKind, Fact, Mount, MountSource, Origin, Problem, Request, Subject, SubjectKind, World, confine,
+    EngineKind, Fact, Form, Mount, MountSource, Origin, Problem, Request, Subject, SubjectKind, World,
+    confine,
 };
 
 pub(crate) use asked::{Asked, read_options};
@@ -258,11 +259,15 @@ impl<'a> Reader<'a> {
         let count = *count;
         let id = if count == 1 { self.id(&name) } else { format!("{}-{count}", self.id(&name)).into() };
         self.mounts.insert(name.clone(), request.mounts.clone());
-        let settings = if engine == EngineKind::Podman { &self.context.podman } else { &self.context.docker };
+        let (settings, form) = match engine {
+            EngineKind::Podman => (&self.context.podman, Form::PodmanRun),
+            _ => (&self.context.docker, Form::DockerRun),
+        };
         self.world.subjects.push(Subject {
             id,
             name: name.into(),
             kind: SubjectKind::Container,
+            form: form,
             place: Some(engine_word.place.clone()),
             realm,
             namespace: None,

@@ -1,0 +1,245 @@
+//! Texts while they are edited: replacements of byte ranges, collected against the text as it was read, and put in
+//! all at once. What no edit names stays as it is, to the byte.
+//!
+//! Editors get their ranges from the tree of the same text ([`Drafts::documents`]) or from the places of facts
+//! ([`Drafts::range_of`]), and never see each other's edits: two that touch the same bytes are an error, not a guess.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use confinement::{Place, Problem, Subject};
+use sources::document::{Document, Limits, parse_bytes};
+use techniques::remedy::Remedy;
+
+/// One subject, and what is to be changed about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    pub subject: &'a Subject,
+    pub remedies: &'a [Remedy],
+}
+
+/// Why a change cannot be written, with what to do instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct Refusal {
+    pub problem: Problem,
+}
+
+impl Refusal {
+    pub fn at(place: &Place, message: impl Into<String>) -> Refusal {
+        Refusal { problem: Problem::at(place, message) }
+    }
+    pub fn file(path: impl Into<Arc<str>>, message: impl Into<String>) -> Refusal {
+        Refusal { problem: Problem::new(path, message) }
+    }
+}
+
+/// Where texts come from.
+pub trait Texts {
+    /// The text of a file as it was read for the plan, without a byte order mark, or why it cannot be had.
+    fn text(&self, path: &str) -> Result<Arc<str>, String>;
+}
+
+impl<F: Fn(&str) -> Result<Arc<str>, String>> Texts for F {
+    fn text(&self, path: &str) -> Result<Arc<str>, String> {
+        self(path)
+    }
+}
+
+/// One replacement. An empty range inserts; an empty text deletes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub range: Range<usize>,
+    pub text: String,
+}
+
+#[derive(Debug)]
+struct Draft {
+    text: Arc<str>,
+    documents: Option<Vec<Document>>,
+    edits: Vec<Edit>,
+}
+
+/// A file before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edited {
+    pub path: Arc<str>,
+    pub before: Arc<str>,
+    pub after: Arc<str>,
+}
+
+/// All texts of one run that are being edited.
+pub struct Drafts<'a> {
+    texts: &'a dyn Texts,
+    files: BTreeMap<Arc<str>, Draft>,
+}
+
+/// The state of [`Drafts`] that [`Drafts::roll_back`] returns to: how many edits each file had.
+#[derive(Clone, Debug)]
+pub struct Mark(BTreeMap<Arc<str>, usize>);
+
+impl<'a> Drafts<'a> {
+    pub fn new(texts: &'a dyn Texts) -> Drafts<'a> {
+        Drafts { texts, files: BTreeMap::new() }
+    }
+
+    fn draft(&mut self, path: &str) -> Result<&mut Draft, Refusal> {
+        if !self.files.contains_key(path) {
+            let text = self.texts.text(path).map_err(|why| Refusal::file(path, why))?;
+            self.files.insert(path.into(), Draft { text, documents: None, edits: Vec::new() });
+        }
+        // Put there just now, where it was not.
+        self.files.get_mut(path).ok_or_else(|| Refusal::file(path, "the file is not open"))
+    }
+
+    /// The text as it was read: what ranges count in.
+    pub fn text(&mut self, path: &str) -> Result<Arc<str>, Refusal> {
+        Ok(self.draft(path)?.text.clone())
+    }
+
+    /// The documents of a YAML or JSON file, parsed once. A file with an unreadable document is refused: what
+    /// cannot be read cannot be edited safely.
+    pub fn documents(&mut self, path: &str) -> Result<&[Document], Refusal> {
+        let name: Arc<str> = path.into();
+        let draft = self.draft(path)?;
+        if draft.documents.is_none() {
+            let mut documents = Vec::new();
+            for result in parse_bytes(draft.text.as_bytes(), &name, &Limits::default()) {
+                documents.push(result.map_err(|error| Refusal { problem: error.problem() })?);
+            }
+            draft.documents = Some(documents);
+        }
+        Ok(draft.documents.as_deref().unwrap_or_default())
+    }
+
+    /// The bytes that a place of this file covers, at the length it has.
+    pub fn range_of(&mut self, place: &Place) -> Result<Range<usize>, Refusal> {
+        let text = self.text(&place.path)?;
+        range_in(&text, place).ok_or_else(|| Refusal::at(place, "the file is not as it was read"))
+    }
+
+    pub fn replace(
+        &mut self,
+        path: &str,
+        range: Range<usize>,
+        text: impl Into<String>,
+    ) -> Result<(), Refusal> {
+        let text = text.into();
+        let draft = self.draft(path)?;
+        if draft.text.get(range.clone()).is_none() {
+            return Err(Refusal::file(path, "an edit is outside the text"));
+        }
+        let edit = Edit { range, text };
+        // Two subjects that share a setting ask for one edit.
+        if edit.range.is_empty() || !draft.edits.contains(&edit) {
+            draft.edits.push(edit);
+        }
+        Ok(())
+    }
+
+    pub fn insert(&mut self, path: &str, at: usize, text: impl Into<String>) -> Result<(), Refusal> {
+        self.replace(path, at..at, text)
+    }
+
+    /// The state to come back to when a subject's edits turn out not to be possible.
+    pub fn mark(&self) -> Mark {
+        Mark(self.files.iter().map(|(path, draft)| (path.clone(), draft.edits.len())).collect())
+    }
+
+    pub fn roll_back(&mut self, mark: &Mark) {
+        for (path, draft) in &mut self.files {
+            draft.edits.truncate(mark.0.get(path).copied().unwrap_or(0));
+        }
+    }
+
+    /// The edited texts: files that no edit changes are not among them. Edits that overlap are an error.
+    pub fn finish(&self) -> Result<Vec<Edited>, Refusal> {
+        let mut done = Vec::new();
+        for (path, draft) in &self.files {
+            if draft.edits.is_empty() {
+                continue;
+            }
+            let after = put_in(&draft.text, &draft.edits).ok_or_else(|| {
+                Refusal::file(
+                    path.clone(),
+                    "two changes touch the same words; make one of them by hand first",
+                )
+            })?;
+            if *after != *draft.text {
+                done.push(Edited { path: path.clone(), before: draft.text.clone(), after: after.into() });
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// The text with all edits made; `None` where two overlap. Insertions at one place keep their order.
+pub fn put_in(text: &str, edits: &[Edit]) -> Option<String> {
+    let mut sorted: Vec<&Edit> = edits.iter().collect();
+    sorted.sort_by_key(|edit| (edit.range.start, edit.range.end));
+    let mut out = String::with_capacity(text.len() + 256);
+    let mut at = 0;
+    for edit in sorted {
+        out.push_str(text.get(at..edit.range.start)?);
+        out.push_str(&edit.text);
+        at = edit.range.end;
+    }
+    out.push_str(text.get(at..)?);
+    Some(out)
+}
+
+/// Lines and columns count from 1, columns and the length in characters.
+fn range_in(text: &str, place: &Place) -> Option<Range<usize>> {
+    let mut start = 0;
+    for _ in 1..place.line {
+        start += text.get(start..)?.find('\n')? + 1;
+    }
+    let mut indices = text.get(start..)?.char_indices().map(|(i, _)| start + i).chain([text.len()]);
+    let from = indices.nth((place.column.max(1) - 1) as usize)?;
+    let to = match place.length {
+        0 => from,
+        n => indices.nth(n as usize - 1)?,
+    };
+    Some(from..to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(range: Range<usize>, text: &str) -> Edit {
+        Edit { range, text: text.into() }
+    }
+
+    #[test]
+    fn edits_are_made_against_the_text_as_it_was_read() {
+        let edits = [edit(4..5, "X"), edit(0..1, ""), edit(2..2, "++"), edit(2..2, "--")];
+        assert_eq!(put_in("abcdef", &edits).as_deref(), Some("b++--cdXf"));
+    }
+
+    #[test]
+    fn edits_that_overlap_are_refused() {
+        assert_eq!(put_in("abcdef", &[edit(0..3, "x"), edit(2..4, "y")]), None);
+    }
+
+    #[test]
+    fn a_place_is_found_in_characters_and_not_in_bytes() {
+        let place = Place::new(&"f".into(), 2, 3, 2);
+        assert_eq!(range_in("one\nä-üß x\n", &place), Some(7..11).map(|_: Range<usize>| 7..11));
+    }
+
+    #[test]
+    fn what_is_rolled_back_leaves_no_edit() {
+        let read = |_: &str| Ok::<Arc<str>, String>("abc".into());
+        let mut drafts = Drafts::new(&read);
+        drafts.replace("f", 0..1, "x").unwrap();
+        let mark = drafts.mark();
+        drafts.replace("f", 1..2, "y").unwrap();
+        drafts.replace("g", 1..2, "y").unwrap();
+        drafts.roll_back(&mark);
+        let done = drafts.finish().unwrap();
+        assert_eq!(done.len(), 1);
+        assert_eq!(&*done[0].after, "xbc");
+    }
+}
