@@ -10,6 +10,8 @@ pub mod flaw_technique;
 pub mod judge;
 pub mod needs;
 pub mod objects;
+pub mod plan;
+mod reach;
 pub mod remedy;
 pub mod rows;
 pub mod severity;

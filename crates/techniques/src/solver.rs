@@ -163,6 +163,16 @@ fn solve_one(number: u16, technique: &Technique, vector: &Vector, barriers: &[Ba
     Outcome { technique: number, depth, cuts, term: best.2 }
 }
 
+/// The depth of one technique whose premise holds.
+pub(crate) fn solve_technique(
+    number: u16,
+    technique: &Technique,
+    vector: &Vector,
+    barriers: &[Barrier],
+) -> Depth {
+    solve_one(number, technique, vector, barriers).depth
+}
+
 /// The conditions of one technique's term, with their truth.
 pub fn term_conditions<'a>(
     catalogue: &'a Catalogue,

@@ -2,18 +2,21 @@
 //! techniques are solved again, so that remedies which touch several conditions (a capability and its seccomp
 //! group) need no special rule. What it costs and how it is said is data: `data/remedies.yaml`.
 
+mod candidates;
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use confinement::engine::Engine;
 use confinement::{
-    AppArmor, Capability, CapabilitySet, Confinement, Fact, Form, MountSource, Namespace, NamespaceKind,
-    Origin, Propagation, SeLinux, Seccomp, Truth, confine,
+    AppArmor, Capability, CapabilitySet, Confinement, DeviceRule, Fact, Form, MountSource, Namespace,
+    NamespaceKind, Origin, Propagation, SeLinux, Seccomp, confine,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{Condition, Limit, LsmOperation, allows_any};
-use crate::objects;
+use crate::condition::allows_any;
+
+pub use candidates::candidates;
 
 /// One change to one subject's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +39,8 @@ pub enum Remedy {
     DefaultPaths,
     PrivateNamespace(NamespaceKind),
     RemoveDevice(Arc<str>),
-    /// By its number among the rules that were asked for.
-    RemoveDeviceRule(usize),
+    /// As [`rule_text`] writes it: `c 10:200 rwm`.
+    RemoveDeviceRule(Arc<str>),
     RemoveControlApi,
     EngineClientCertificates,
     NoServiceAccountToken,
@@ -66,6 +69,9 @@ pub enum LimitKind {
 struct Entry {
     cost: u8,
     changes_behaviour: bool,
+    /// Of the setting that does it for all containers of an engine.
+    #[serde(default)]
+    engine_cost: Option<u8>,
     any: String,
     #[serde(default)]
     compose: Option<String>,
@@ -165,6 +171,17 @@ impl Remedy {
         ENTRIES.get(self.id(c)).map_or(u8::MAX, |e| e.cost)
     }
 
+    /// What it costs as one setting for all containers of an engine, where there is such a setting.
+    pub fn engine_cost(&self) -> Option<u8> {
+        let id = match self {
+            Remedy::UserNamespace => "user-namespace",
+            Remedy::NoNewPrivileges => "no-new-privileges",
+            Remedy::EngineClientCertificates => "engine-client-certificates",
+            _ => return None,
+        };
+        ENTRIES.get(id)?.engine_cost
+    }
+
     /// The remedy in the words of the form the subject is written in.
     pub fn advice(&self, c: &Confinement, form: Form) -> Advice {
         let id = self.id(c);
@@ -228,10 +245,7 @@ impl Remedy {
                 (kind.name().into(), key.into())
             }
             Remedy::RemoveDevice(path) => (path.to_string(), String::new()),
-            Remedy::RemoveDeviceRule(i) => {
-                let rule = c.devices.asked.get(*i).and_then(|r| r.get());
-                (rule.map(rule_text).unwrap_or_default(), String::new())
-            }
+            Remedy::RemoveDeviceRule(rule) => (rule.to_string(), String::new()),
             Remedy::NarrowGrants { verb, resource } => {
                 (format!("{} {}", verb.replace('|', " or "), resource.replace('|', " or ")), String::new())
             }
@@ -248,10 +262,30 @@ impl Remedy {
         }
     }
 
+    /// Settings that an engine passes over for a privileged container: moby's `TweakCapabilities` and `WithSeccomp`,
+    /// containerd's `WithPrivileged`, Podman's `specgen`.
+    fn is_overruled_by_privileged(&self) -> bool {
+        match self {
+            Remedy::DropCapability(_)
+            | Remedy::RemoveAllCapabilities
+            | Remedy::KeepCapabilities(_)
+            | Remedy::SeccompDefault
+            | Remedy::LsmDefault
+            | Remedy::DefaultPaths
+            | Remedy::RemoveDevice(_)
+            | Remedy::RemoveDeviceRule(_)
+            | Remedy::ReadOnlyCgroup => true,
+            _ => false,
+        }
+    }
+
     /// The confinement with the change made.
     #[must_use]
     pub fn apply(&self, c: &Confinement) -> Confinement {
         let mut c = c.clone();
+        if c.privileged.value == Some(true) && self.is_overruled_by_privileged() {
+            return c;
+        }
         let origin = || Origin::assumed("the remedy is made");
         let known = |value: bool| Fact::known(value, origin());
         match self {
@@ -362,20 +396,20 @@ impl Remedy {
             Remedy::RemoveDevice(path) => {
                 let is_it = |n: &confinement::DeviceNode| n.host.as_str() == &**path;
                 c.devices.nodes.retain(|n| !n.get().is_some_and(is_it));
-                let names_it =
-                    |r: &confinement::DeviceRule| r.node.as_ref().is_some_and(|n| n.as_str() == &**path);
+                let names_it = |r: &DeviceRule| r.node.as_ref().is_some_and(|n| n.as_str() == &**path);
                 c.devices.asked.retain(|r| !r.get().is_some_and(names_it));
                 if let Some(rules) = c.devices.rules.value.take() {
                     c.devices.rules.value = Some(rules.iter().filter(|r| !names_it(r)).cloned().collect());
                 }
             }
-            Remedy::RemoveDeviceRule(i) => {
-                if *i < c.devices.asked.len() {
-                    let removed = c.devices.asked.remove(*i);
-                    if let Some(rules) = c.devices.rules.value.take() {
-                        c.devices.rules.value =
-                            Some(rules.iter().filter(|r| removed.get() != Some(r)).cloned().collect());
-                    }
+            Remedy::RemoveDeviceRule(text) => {
+                let is_it = |r: &DeviceRule| r.allow && r.node.is_none() && *rule_text(r) == **text;
+                let asked = c.devices.asked.len();
+                c.devices.asked.retain(|r| !r.get().is_some_and(is_it));
+                if c.devices.asked.len() < asked
+                    && let Some(rules) = c.devices.rules.value.take()
+                {
+                    c.devices.rules.value = Some(rules.iter().filter(|r| !is_it(r)).cloned().collect());
                 }
             }
             Remedy::RemoveControlApi => c.control_apis.clear(),
@@ -428,12 +462,10 @@ impl Remedy {
 pub fn apply_all<'a>(remedies: impl IntoIterator<Item = &'a Remedy>, c: &Confinement) -> Confinement {
     let mut ordered: Vec<&Remedy> = remedies.into_iter().collect();
     ordered.sort_by_key(|remedy| match remedy {
-        Remedy::DropPrivileged => (0, 0),
-        Remedy::RemoveAllCapabilities => (1, 0),
-        Remedy::KeepCapabilities(_) => (2, 0),
-        // Numbers of rules shift when one before them goes.
-        Remedy::RemoveDeviceRule(number) => (4, usize::MAX - number),
-        _ => (3, 0),
+        Remedy::DropPrivileged => 0,
+        Remedy::RemoveAllCapabilities => 1,
+        Remedy::KeepCapabilities(_) => 2,
+        _ => 3,
     });
     let mut ordered = ordered.into_iter();
     let first = match ordered.next() {
@@ -447,12 +479,8 @@ fn is_default_capability(c: &Confinement, cap: Capability) -> bool {
     c.engine.as_ref().is_some_and(|e| e.default_capabilities().has(cap))
 }
 
-/// Nobody names them one by one: with most of them there, `ALL` was added, and some dropped perhaps.
-fn has_all(c: &Confinement) -> bool {
-    c.engine.is_some() && c.capabilities.bounding.get().is_some_and(|set| set.iter().count() > 30)
-}
-
-fn rule_text(rule: &confinement::DeviceRule) -> String {
+/// A device rule as `--device-cgroup-rule` takes it.
+pub fn rule_text(rule: &DeviceRule) -> String {
     let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
     let kind = match rule.kind {
         confinement::DeviceKind::All => 'a',
@@ -515,139 +543,5 @@ fn default_paths(c: &mut Confinement) {
     if let Some(engine) = &c.engine {
         c.masked_paths = Fact::known(engine.masked_paths().into(), engine.origin());
         c.readonly_paths = Fact::known(engine.readonly_paths().into(), engine.origin());
-    }
-}
-
-/// What could make this condition false, cheapest kinds first. Whether it does is for the solver to say.
-pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
-    let privileged = c.privileged.value == Some(true);
-    let mounts_of = |matches: &dyn Fn(&confinement::Mount) -> bool, make: fn(Arc<str>) -> Remedy| {
-        c.mounts.iter().filter(|m| matches(m)).map(|m| make(m.target.clone())).collect::<Vec<_>>()
-    };
-    match condition {
-        Condition::Root | Condition::InGroup(_) => vec![Remedy::RunAsNonRoot],
-        Condition::Usable(_) if c.identity.root.value == Some(true) => vec![Remedy::RunAsNonRoot],
-        Condition::Usable(_) | Condition::PrivilegesCanRise | Condition::SetuidPrograms => {
-            vec![Remedy::NoNewPrivileges]
-        }
-        Condition::HostIds | Condition::InitialUserNamespace | Condition::SameIds => {
-            vec![Remedy::UserNamespace]
-        }
-        Condition::Bounding(_) if privileged => vec![Remedy::DropPrivileged],
-        Condition::Bounding(cap) if has_all(c) && !is_default_capability(c, *cap) => {
-            vec![Remedy::RemoveAllCapabilities]
-        }
-        Condition::Bounding(cap) => vec![Remedy::DropCapability(*cap)],
-        Condition::Syscall(_)
-        | Condition::SocketFamily(_)
-        | Condition::NewUserNamespace
-        | Condition::SeccompOff
-        | Condition::CompatSyscalls => vec![Remedy::SeccompDefault],
-        Condition::Lsm(LsmOperation::HostFiles | LsmOperation::HostSocket) => vec![],
-        Condition::Lsm(_) => vec![Remedy::LsmDefault],
-        Condition::SharesHost(kind) | Condition::SharesContainer(kind) => {
-            vec![Remedy::PrivateNamespace(*kind)]
-        }
-        Condition::Mounts { class, write } => {
-            let Some(class) = objects::object_class(class) else { return vec![] };
-            let shows = |m: &confinement::Mount| {
-                m.host_path().is_some_and(|p| class.shown_by(p, m.recursive).is_some())
-            };
-            let mut list = mounts_of(&shows, Remedy::RemoveMount);
-            if *write {
-                list.extend(mounts_of(&shows, Remedy::ReadOnlyMount));
-            }
-            list
-        }
-        Condition::SharedPropagation => {
-            mounts_of(&|m| m.propagation.get() == Some(&Propagation::Shared), Remedy::PrivatePropagation)
-        }
-        Condition::WritableHostMount(_) => mounts_of(
-            &|m| m.host_path().is_some() && Truth::from(m.read_only.value).is_false(),
-            Remedy::ReadOnlyMount,
-        ),
-        Condition::HostBackedMount { .. } => vec![],
-        Condition::KernelInterface(name) => {
-            let path = crate::condition::KERNEL_INTERFACES.iter().find(|(n, _)| n == name).map(|(_, p)| *p);
-            let shows =
-                |m: &confinement::Mount| path.is_some_and(|p| m.host_path().is_some_and(|s| s.shows(p)));
-            let mut list = mounts_of(&shows, Remedy::RemoveMount);
-            list.extend(mounts_of(&shows, Remedy::ReadOnlyMount));
-            list.push(if privileged { Remedy::DropPrivileged } else { Remedy::DefaultPaths });
-            list
-        }
-        Condition::Unmasked(_) if privileged => vec![Remedy::DropPrivileged],
-        Condition::Unmasked(_) => vec![Remedy::DefaultPaths],
-        Condition::DeviceNode(_) | Condition::DeviceCgroup { .. } if privileged => {
-            vec![Remedy::DropPrivileged]
-        }
-        Condition::DeviceNode(name) | Condition::DeviceCgroup { class: name, .. } => {
-            let Some(class) = objects::device_class(name) else { return vec![] };
-            let in_class = |path: &str| class.has_path(path) || class.has_folder(path);
-            let mut list: Vec<Remedy> = c
-                .devices
-                .nodes
-                .iter()
-                .filter_map(|n| n.get())
-                .filter(|n| in_class(n.host.as_str()))
-                .map(|n| Remedy::RemoveDevice(n.host.as_str().into()))
-                .collect();
-            list.extend(
-                c.devices
-                    .asked
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, r)| r.get().is_some_and(|r| r.node.is_none() && r.allow))
-                    .map(|(i, _)| Remedy::RemoveDeviceRule(i)),
-            );
-            list
-        }
-        Condition::CgroupWritable if privileged => vec![Remedy::DropPrivileged],
-        Condition::CgroupWritable => vec![Remedy::ReadOnlyCgroup],
-        Condition::ControlApiGiven => vec![Remedy::RemoveControlApi],
-        Condition::EngineTcp { .. } => vec![Remedy::EngineClientCertificates],
-        Condition::ServiceAccountToken => vec![Remedy::NoServiceAccountToken],
-        Condition::Grants { verb, resource } => {
-            vec![Remedy::NarrowGrants { verb: verb.clone(), resource: resource.clone() }]
-        }
-        Condition::Unlimited(Limit::Memory) => vec![Remedy::Limit(LimitKind::Memory)],
-        Condition::Unlimited(Limit::Cpu) => vec![Remedy::Limit(LimitKind::Cpu)],
-        Condition::Unlimited(Limit::Pids) => vec![Remedy::Limit(LimitKind::Pids)],
-        Condition::WritableRootfs => vec![Remedy::ReadOnlyRootfs],
-        Condition::SetsHostSysctl => {
-            c.sysctls.iter().map(|(key, _)| Remedy::RemoveSysctl(key.clone())).collect()
-        }
-        Condition::ImageSecret => vec![Remedy::RemoveSecret],
-        Condition::ImageUnpinned => vec![Remedy::PinImage],
-        Condition::Privileged => vec![Remedy::DropPrivileged],
-        Condition::SharedSegment => vec![Remedy::OwnNetwork],
-        Condition::NetworkAttached
-        | Condition::HostKernel
-        | Condition::Inheritable
-        | Condition::UserNamespacesEnabled
-        | Condition::CgroupVersion(_)
-        | Condition::Sysctl { .. }
-        | Condition::Kernel { .. }
-        | Condition::LockdownBelow(_)
-        | Condition::ModulesLoadable
-        | Condition::KernelOption(_)
-        | Condition::LocalUser
-        | Condition::Owns(_)
-        | Condition::EngineUser
-        | Condition::HostProcessOfSameUser
-        | Condition::HostAccomplice
-        | Condition::CloudMetadata
-        | Condition::Listener { .. }
-        | Condition::CgroupParent
-        | Condition::ImageUntrusted
-        | Condition::UnderKubelet
-        | Condition::RunsUnder(_)
-        | Condition::OwnUserNamespace
-        | Condition::ModuleAvailable(_)
-        | Condition::Flaw(_) => vec![],
-        Condition::GpuDevice => candidates(&Condition::DeviceNode("gpu"), c),
-        Condition::WritableSharedMount => {
-            mounts_of(&|m| Truth::from(m.read_only.value).is_false(), Remedy::ReadOnlyMount)
-        }
     }
 }

@@ -1,0 +1,308 @@
+//! The plan: for each subject the cheapest remedies after which every path to the host has the asked depth.
+//!
+//! What a remedy does is done to the confinement and all techniques are solved again, so whatever remedies have to do
+//! with each other (a capability and its seccomp group, a user and its capabilities) is accounted for without a rule.
+//! The search over sets of remedies is exact ([`cover`]). A path through other subjects is no shorter than the last
+//! subject's own, so subjects are planned one by one; only where one cannot be closed do the ways to it become
+//! obligations of the others. Settings of an engine are shared: each set of them is tried, and its cost counts once.
+
+pub mod cover;
+mod obligations;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use confinement::{Confinement, Form, Origin, Subject, World};
+use serde::Serialize;
+
+use crate::judge::{Solved, Solver};
+use crate::reach::Reach;
+use crate::remedy::{Advice, Remedy, apply_all};
+use crate::solver::Depth;
+use crate::technique::{Catalogue, Technique};
+use obligations::{Obligations, Way};
+
+/// States that the search for one subject may visit. Reached by no subject that has been seen; a plan that reaches it
+/// says that it is not proven.
+const BUDGET: usize = 20_000;
+
+/// Costs that differ from `data/remedies.yaml`, by identifier of the remedy.
+pub type Costs = BTreeMap<String, u8>;
+
+/// What is asked of a plan.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Walls that must stand in every path.
+    pub depth: u8,
+    /// How many plans besides the best are wanted.
+    pub alternatives: usize,
+    pub costs: &'a Costs,
+    /// The pins, as the user wrote them, that forbid a remedy for a subject.
+    pub pinned: &'a (dyn Fn(&Remedy, &Confinement) -> Vec<Arc<str>> + Sync),
+    /// Whether what the subject was read from can say the remedy.
+    pub can: &'a (dyn Fn(&Subject, &Remedy) -> bool + Sync),
+}
+
+/// Remedies that are made together, and what they cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Remedies {
+    pub remedies: Vec<Advice>,
+    pub cost: u32,
+}
+
+impl Remedies {
+    pub fn list(&self) -> Vec<Remedy> {
+        self.remedies.iter().map(|advice| advice.remedy.clone()).collect()
+    }
+}
+
+/// A technique that no remedy allowed here brings to the asked depth.
+#[derive(Clone, Debug)]
+pub struct Left {
+    pub technique: &'static Technique,
+    /// After all that the plan does.
+    pub depth: Depth,
+    /// Pins that forbid what would close it.
+    pub pins: Vec<Arc<str>>,
+    /// What would close it, or help to, but cannot be said in the file the subject was read from.
+    pub elsewhere: Vec<Advice>,
+}
+
+/// The plan for one subject.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Index in the world's subjects.
+    pub subject: usize,
+    pub before: Depth,
+    pub after: Depth,
+    pub plan: Remedies,
+    pub alternatives: Vec<Remedies>,
+    pub left: Vec<Left>,
+    /// The plan is proven to be the cheapest.
+    pub proven: bool,
+}
+
+/// The plan for a world.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub subjects: Vec<Planned>,
+    /// The world as it will be, for checking what was written.
+    pub after: World,
+}
+
+/// What depends on nothing but these is planned once.
+type Key = (Arc<Confinement>, Form, Vec<Way>);
+
+/// Plans every subject of a world.
+pub fn plan(world: &World, asked: &Asked<'_>) -> Plan {
+    let shared = engine_wide(world, asked);
+    let mut best: Option<(u64, Plan)> = None;
+    for set in subsets(&shared) {
+        let (cost, plan) = with_engine(world, asked, &set);
+        if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+            best = Some((cost, plan));
+        }
+    }
+    best.map_or_else(|| Plan { subjects: Vec::new(), after: world.clone() }, |(_, plan)| plan)
+}
+
+/// Whether a remedy of an engine's configuration touches a container of that engine.
+fn follows(remedy: &Remedy, c: &Confinement) -> bool {
+    match remedy {
+        // `userns: host` is the container's own word.
+        Remedy::UserNamespace => !matches!(c.user_namespace.initial.origin, Origin::File(_)),
+        _ => true,
+    }
+}
+
+/// Settings of an engine whose configuration is among what was read: subject of the engine, and the remedy.
+fn engine_wide(world: &World, asked: &Asked<'_>) -> Vec<(usize, Remedy)> {
+    const SETTINGS: [Remedy; 3] =
+        [Remedy::UserNamespace, Remedy::NoNewPrivileges, Remedy::EngineClientCertificates];
+    let engines = world.subjects.iter().enumerate().filter(|(_, s)| s.form == Form::Daemon);
+    engines
+        .flat_map(|(i, subject)| {
+            SETTINGS
+                .into_iter()
+                .filter(|r| r.apply(&subject.confinement) != *subject.confinement)
+                .filter(|r| (asked.can)(subject, r) && (asked.pinned)(r, &subject.confinement).is_empty())
+                .map(move |r| (i, r))
+        })
+        .take(6)
+        .collect()
+}
+
+fn subsets<T: Clone>(of: &[T]) -> impl Iterator<Item = Vec<T>> + '_ {
+    (0..1usize << of.len()).map(|bits| {
+        of.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1).map(|(_, item)| item.clone()).collect()
+    })
+}
+
+/// The plan where these settings of engines are made. Its cost: what cannot be closed weighs more than any remedy.
+fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u64, Plan) {
+    let mut given = world.clone();
+    for (engine, remedy) in set {
+        let realm = world.subjects.get(*engine).map(|s| s.realm.clone());
+        for subject in given.subjects.iter_mut().filter(|s| Some(&s.realm) == realm.as_ref()) {
+            if follows(remedy, &subject.confinement) {
+                subject.confinement = Arc::new(remedy.apply(&subject.confinement));
+            }
+        }
+    }
+    let mut planner = Planner::new(asked);
+    let before = planner.depths(world);
+    let mut subjects: Vec<Planned> = given
+        .subjects
+        .iter()
+        .enumerate()
+        .map(|(i, subject)| planner.one(i, subject, &[], before.get(i).copied().unwrap_or(Depth::NONE)))
+        .collect();
+    let mut after = planner.applied(&given, &subjects);
+    // Ways to what stays open are cut from where they start. Each round closes at least one, or ends.
+    for _ in 0..=world.subjects.len() {
+        let ways = planner.ways(&after);
+        if ways.iter().all(Vec::is_empty) {
+            break;
+        }
+        let mut changed = false;
+        for (i, ways) in ways.into_iter().enumerate().filter(|(_, ways)| !ways.is_empty()) {
+            let (Some(subject), Some(planned)) = (given.subjects.get(i), subjects.get_mut(i)) else {
+                continue;
+            };
+            let next = planner.one(i, subject, &ways, planned.before);
+            changed |= next.plan != planned.plan;
+            *planned = next;
+        }
+        if !changed {
+            break;
+        }
+        after = planner.applied(&given, &subjects);
+    }
+    for (depth, planned) in planner.depths(&after).into_iter().zip(&mut subjects) {
+        planned.after = depth;
+    }
+    let mut cost: u64 = 0;
+    for planned in &mut subjects {
+        // A subject that stays below the depth weighs more than anything a plan may cost.
+        let short = u64::from(asked.depth.saturating_sub(planned.after.min));
+        cost += short * 1_000_000 + u64::from(planned.plan.cost);
+    }
+    for (engine, remedy) in set {
+        let (Some(planned), Some(subject)) = (subjects.get_mut(*engine), world.subjects.get(*engine)) else {
+            continue;
+        };
+        let advice = planner.advice(remedy, subject);
+        cost += u64::from(remedy.engine_cost().unwrap_or(advice.cost));
+        planned.plan.cost += u32::from(remedy.engine_cost().unwrap_or(advice.cost));
+        planned.plan.remedies.push(advice);
+    }
+    (cost, Plan { subjects, after })
+}
+
+struct Planner<'a> {
+    asked: &'a Asked<'a>,
+    catalogue: &'static Catalogue,
+    solver: Solver,
+    done: HashMap<Key, Planned>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(asked: &'a Asked<'a>) -> Planner<'a> {
+        let catalogue = Catalogue::get();
+        Planner { asked, catalogue, solver: Solver::new(catalogue), done: HashMap::new() }
+    }
+
+    fn advice(&self, remedy: &Remedy, subject: &Subject) -> Advice {
+        let mut advice = remedy.advice(&subject.confinement, subject.form);
+        if let Some(cost) = self.asked.costs.get(&advice.id) {
+            advice.cost = *cost;
+        }
+        advice
+    }
+
+    fn solved(&mut self, world: &World) -> (Vec<Arc<Solved>>, Reach) {
+        let solved: Vec<Arc<Solved>> =
+            world.subjects.iter().map(|s| self.solver.solve(&s.confinement)).collect();
+        let reach = Reach::find(self.catalogue, world, &solved);
+        (solved, reach)
+    }
+
+    /// The depth of every subject, ways through others included.
+    fn depths(&mut self, world: &World) -> Vec<Depth> {
+        let (solved, reach) = self.solved(world);
+        solved
+            .iter()
+            .enumerate()
+            .map(|(i, s)| match reach.chain(i, s.depth) {
+                Some(chain) => s.depth.least(chain.depth),
+                None => s.depth,
+            })
+            .collect()
+    }
+
+    fn applied(&self, world: &World, planned: &[Planned]) -> World {
+        let mut after = world.clone();
+        for (subject, planned) in after.subjects.iter_mut().zip(planned) {
+            if !planned.plan.remedies.is_empty() {
+                let remedies = planned.plan.remedies.iter().map(|a| &a.remedy);
+                subject.confinement = Arc::new(apply_all(remedies, &subject.confinement));
+            }
+        }
+        after
+    }
+
+    /// For each subject the ways to others through which the host is nearer than the asked depth.
+    fn ways(&mut self, world: &World) -> Vec<Vec<Way>> {
+        let (solved, reach) = self.solved(world);
+        let depth = self.asked.depth;
+        let mut all = Vec::new();
+        for (i, own) in solved.iter().enumerate() {
+            let mut ways: Vec<Way> = Vec::new();
+            if own.depth.min >= depth && reach.by_min.get(i).is_some_and(|best| best.depth < depth) {
+                for (technique, step, meeting) in reach.ways.get(i).into_iter().flatten() {
+                    let members = reach.members.get(meeting).into_iter().flatten();
+                    let nearest = members
+                        .filter(|m| **m != i)
+                        .filter_map(|m| reach.by_min.get(*m))
+                        .map(|b| b.depth)
+                        .min();
+                    let Some(beyond) = nearest else { continue };
+                    if step.min.saturating_add(beyond) < depth {
+                        let need = depth - beyond;
+                        ways.push(Way { technique: *technique, meeting: meeting.clone(), need });
+                    }
+                }
+            }
+            all.push(ways);
+        }
+        all
+    }
+
+    fn one(&mut self, i: usize, subject: &Subject, ways: &[Way], before: Depth) -> Planned {
+        let key = (subject.confinement.clone(), subject.form, ways.to_vec());
+        if let Some(known) = self.done.get(&key) {
+            return Planned { subject: i, before, ..known.clone() };
+        }
+        let c = &*subject.confinement;
+        let mut problem = Obligations::new(&mut self.solver, subject, ways, self.asked);
+        let covers = if problem.is_met() {
+            cover::Covers { found: vec![cover::Found { chosen: Vec::new(), weight: 0 }], proven: true }
+        } else {
+            problem.set_aside_hopeless();
+            cover::solve(&mut problem, 1 + self.asked.alternatives, BUDGET)
+        };
+        let sets: Vec<Vec<Remedy>> = covers.found.iter().map(|f| problem.remedies(&f.chosen)).collect();
+        let first = sets.first().cloned().unwrap_or_default();
+        let left = problem.left(&first);
+        let after = self.solver.depth(&apply_all(&first, c));
+        let mut plans = sets.into_iter().map(|set| {
+            let remedies: Vec<Advice> = set.iter().map(|r| self.advice(r, subject)).collect();
+            Remedies { cost: remedies.iter().map(|a| u32::from(a.cost)).sum(), remedies }
+        });
+        let plan = plans.next().unwrap_or_default();
+        let alternatives = plans.filter(|p| !p.remedies.is_empty()).collect();
+        let planned = Planned { subject: i, before, after, plan, alternatives, left, proven: covers.proven };
+        self.done.insert(key, planned.clone());
+        planned
+    }
+}

@@ -1,0 +1,294 @@
+//! One subject's plan as a cover: every term of every technique that stands below the asked depth is an obligation,
+//! and the settings that make one of its conditions false are the choices.
+
+use std::collections::{HashMap, HashSet};
+
+use confinement::{Confinement, Subject};
+
+use super::cover::{Choice, Cover};
+use super::{Asked, Left};
+use crate::barrier::Barriers;
+use crate::judge::{Solver, is_host};
+use crate::reach::{Meeting, meetings_of, volume_name};
+use crate::remedy::{Remedy, apply_all, candidates};
+use crate::solver::{Vector, solve_technique};
+use crate::technique::{Catalogue, Technique};
+
+/// A way to another subject that must have so many walls by itself, or be gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Way {
+    pub(crate) technique: u16,
+    pub(crate) meeting: Meeting,
+    pub(crate) need: u8,
+}
+
+/// A term of a technique; `way` is the number of the way that it belongs to.
+type Place = (u16, u16, Option<u16>);
+
+pub(crate) struct Obligations<'a> {
+    solver: &'a mut Solver,
+    catalogue: &'static Catalogue,
+    subject: &'a Subject,
+    ways: &'a [Way],
+    asked: &'a Asked<'a>,
+    remedies: Vec<Remedy>,
+    weights: Vec<u64>,
+    numbers: HashMap<Remedy, Option<Choice>>,
+    /// Terms that nothing allowed here brings to the depth.
+    hopeless: HashSet<Place>,
+    /// The state before anything is chosen, which is asked for more than once.
+    first: Option<Vec<Vec<Choice>>>,
+}
+
+/// What one state leaves to do.
+struct Open {
+    place: Place,
+    choices: Vec<Choice>,
+}
+
+impl<'a> Obligations<'a> {
+    pub(crate) fn new(
+        solver: &'a mut Solver,
+        subject: &'a Subject,
+        ways: &'a [Way],
+        asked: &'a Asked<'a>,
+    ) -> Obligations<'a> {
+        Obligations {
+            solver,
+            catalogue: Catalogue::get(),
+            subject,
+            ways,
+            asked,
+            remedies: Vec::new(),
+            weights: Vec::new(),
+            numbers: HashMap::new(),
+            hopeless: HashSet::new(),
+            first: None,
+        }
+    }
+
+    pub(crate) fn is_met(&mut self) -> bool {
+        let first = self.unmet(&[]);
+        let met = first.is_empty();
+        self.first = Some(first);
+        met
+    }
+
+    pub(crate) fn remedies(&self, chosen: &[Choice]) -> Vec<Remedy> {
+        chosen.iter().filter_map(|c| self.remedies.get(*c as usize).cloned()).collect()
+    }
+
+    /// The number of a remedy that may be chosen; `None` where a pin or the form forbids it.
+    fn number(&mut self, remedy: Remedy) -> Option<Choice> {
+        if let Some(known) = self.numbers.get(&remedy) {
+            return *known;
+        }
+        let c = &*self.subject.confinement;
+        let allowed = (self.asked.can)(self.subject, &remedy) && (self.asked.pinned)(&remedy, c).is_empty();
+        let number = allowed.then_some(self.remedies.len() as Choice);
+        if allowed {
+            // Cost decides; then fewer remedies; then those that take back what was asked for.
+            let id = remedy.id(c);
+            let cost = self.asked.costs.get(id).copied().unwrap_or_else(|| remedy.cost(c));
+            let weight = u64::from(cost.max(1)) << 20 | 1 << 8 | u64::from(!remedy.takes_back());
+            self.weights.push(weight);
+            self.remedies.push(remedy.clone());
+        }
+        self.numbers.insert(remedy, number);
+        number
+    }
+
+    /// The terms below their depth in a state.
+    fn open(&mut self, changed: &Confinement, vector: &Vector) -> Vec<Open> {
+        let catalogue = self.catalogue;
+        let mut open = Vec::new();
+        for (number, technique) in (0..).zip(&catalogue.techniques) {
+            if is_host(catalogue, number) && is_judged(technique, vector) {
+                self.open_terms(number, technique, None, self.asked.depth, changed, vector, &mut open);
+            }
+        }
+        for (at, way) in (0..).zip(self.ways) {
+            let Some(technique) = catalogue.techniques.get(way.technique as usize) else { continue };
+            let Some(relation) = technique.relation else { continue };
+            let still = meetings_of(self.subject, changed, relation).contains(&way.meeting);
+            if still && is_judged(technique, vector) {
+                self.open_terms(way.technique, technique, Some(at), way.need, changed, vector, &mut open);
+            }
+        }
+        open
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one state, one technique: nothing is left to bundle")]
+    fn open_terms(
+        &mut self,
+        number: u16,
+        technique: &'static Technique,
+        way: Option<u16>,
+        need: u8,
+        changed: &Confinement,
+        vector: &Vector,
+        open: &mut Vec<Open>,
+    ) {
+        for (i, term) in (0..).zip(&technique.terms) {
+            let place = (number, i, way);
+            let mut stands = Barriers::NONE;
+            for id in term {
+                if vector.get(*id).is_false()
+                    && let Some(barrier) = self.catalogue.barriers.get(*id as usize)
+                {
+                    stands = stands.with(*barrier);
+                }
+            }
+            if stands.len() as u8 >= need || self.hopeless.contains(&place) {
+                continue;
+            }
+            let mut choices: Vec<Choice> = Vec::new();
+            for remedy in self.remedies_for(term, way, stands, changed, vector) {
+                if let Some(choice) = self.number(remedy)
+                    && !choices.contains(&choice)
+                {
+                    choices.push(choice);
+                }
+            }
+            choices.sort_unstable();
+            open.push(Open { place, choices });
+        }
+    }
+
+    /// What may add a wall to a term: only conditions whose barrier does not stand in it yet count.
+    fn remedies_for(
+        &self,
+        term: &[u16],
+        way: Option<u16>,
+        stands: Barriers,
+        changed: &Confinement,
+        vector: &Vector,
+    ) -> Vec<Remedy> {
+        let mut list: Vec<Remedy> = Vec::new();
+        let mut add = |remedies: Vec<Remedy>| {
+            for remedy in remedies {
+                if !list.contains(&remedy) {
+                    list.push(remedy);
+                }
+            }
+        };
+        for id in term {
+            let index = *id as usize;
+            let (Some(condition), Some(barrier)) =
+                (self.catalogue.conditions.get(index), self.catalogue.barriers.get(index))
+            else {
+                continue;
+            };
+            if !vector.get(*id).is_false() && !stands.has(*barrier) {
+                add(candidates(condition, changed));
+            }
+        }
+        if let Some(way) = way.and_then(|w| self.ways.get(w as usize)) {
+            add(leaving(&way.meeting, changed));
+        }
+        list
+    }
+
+    fn state(&mut self, chosen: &[Choice]) -> (Confinement, Vector) {
+        let remedies = chosen.iter().filter_map(|c| self.remedies.get(*c as usize));
+        let changed = apply_all(remedies, &self.subject.confinement);
+        let vector = self.solver.vector(&changed);
+        (changed, vector)
+    }
+
+    /// Finds the terms that stay below the depth with everything done that is allowed, and leaves them out.
+    pub(crate) fn set_aside_hopeless(&mut self) {
+        self.first = None;
+        let mut all: Vec<Choice> = Vec::new();
+        loop {
+            let (changed, vector) = self.state(&all);
+            let open = self.open(&changed, &vector);
+            let more: Vec<Choice> =
+                open.iter().flat_map(|o| &o.choices).copied().filter(|c| !all.contains(c)).collect();
+            if more.is_empty() {
+                self.hopeless.extend(open.into_iter().map(|o| o.place));
+                return;
+            }
+            for choice in more {
+                if !all.contains(&choice) {
+                    all.push(choice);
+                }
+            }
+        }
+    }
+
+    /// What stays below the depth after these remedies, by technique, and why.
+    pub(crate) fn left(&mut self, done: &[Remedy]) -> Vec<Left> {
+        if self.hopeless.is_empty() {
+            return Vec::new();
+        }
+        let c = &*self.subject.confinement;
+        let changed = apply_all(done, c);
+        let vector = self.solver.vector(&changed);
+        let mut places: Vec<Place> = self.hopeless.iter().copied().collect();
+        places.sort_unstable();
+        let mut left: Vec<Left> = Vec::new();
+        for (number, term, way) in places {
+            let Some(technique) = self.catalogue.techniques.get(number as usize) else { continue };
+            let Some(term) = technique.terms.get(term as usize) else { continue };
+            if !left.iter().any(|l| l.technique.id == technique.id) {
+                let depth = solve_technique(number, technique, &vector, &self.catalogue.barriers);
+                left.push(Left { technique, depth, pins: Vec::new(), elsewhere: Vec::new() });
+            }
+            for remedy in self.remedies_for(term, way, Barriers::NONE, &changed, &vector) {
+                let pins = (self.asked.pinned)(&remedy, c);
+                let elsewhere = pins.is_empty() && !(self.asked.can)(self.subject, &remedy);
+                let advice = remedy.advice(c, self.subject.form);
+                let Some(entry) = left.last_mut() else { continue };
+                for pin in pins {
+                    if !entry.pins.contains(&pin) {
+                        entry.pins.push(pin);
+                    }
+                }
+                if elsewhere && !entry.elsewhere.contains(&advice) {
+                    entry.elsewhere.push(advice);
+                }
+            }
+        }
+        left
+    }
+}
+
+/// The technique exists here: what its premise says is known to hold.
+fn is_judged(technique: &Technique, vector: &Vector) -> bool {
+    technique.premise.iter().all(|c| vector.get(*c).is_true())
+}
+
+/// What takes a subject away from where it meets others.
+fn leaving(meeting: &Meeting, c: &Confinement) -> Vec<Remedy> {
+    match meeting {
+        Meeting::Volume(_, name) => c
+            .mounts
+            .iter()
+            .filter(|m| m.read_only.value == Some(false) && volume_name(m).as_ref() == Some(name))
+            .flat_map(|m| [Remedy::ReadOnlyMount(m.target.clone()), Remedy::RemoveMount(m.target.clone())])
+            .collect(),
+        Meeting::Namespace(kind, ..) => vec![Remedy::PrivateNamespace(*kind)],
+        Meeting::Realm(_) | Meeting::Exec(..) => Vec::new(),
+    }
+}
+
+impl Cover for Obligations<'_> {
+    fn unmet(&mut self, chosen: &[Choice]) -> Vec<Vec<Choice>> {
+        if chosen.is_empty()
+            && let Some(first) = self.first.take()
+        {
+            return first;
+        }
+        let (changed, vector) = self.state(chosen);
+        let mut lists: Vec<Vec<Choice>> =
+            self.open(&changed, &vector).into_iter().map(|open| open.choices).collect();
+        lists.sort_unstable();
+        lists.dedup();
+        lists
+    }
+
+    fn weight(&self, choice: Choice) -> u64 {
+        self.weights.get(choice as usize).copied().unwrap_or(u64::MAX)
+    }
+}
