@@ -8,6 +8,7 @@ pub mod condition;
 pub mod flaw;
 pub mod flaw_technique;
 pub mod judge;
+pub mod keep;
 pub mod needs;
 pub mod objects;
 pub mod plan;

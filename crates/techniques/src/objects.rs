@@ -71,6 +71,9 @@ pub fn device_class_name(name: &str) -> Option<&'static str> {
 pub fn device_class(name: &str) -> Option<&'static DeviceClass> {
     DEVICES.get(name)
 }
+pub fn device_classes() -> impl Iterator<Item = (&'static str, &'static DeviceClass)> {
+    DEVICES.iter().map(|(name, class)| (name.as_str(), class))
+}
 
 /// Mounts that every host has apart from its root file system (mount_setattr(2) without AT_RECURSIVE leaves them as
 /// they are); one below another comes after it.
