@@ -89,12 +89,7 @@ pub fn set_scalar(drafts: &mut Drafts<'_>, node: &Node, text: &str) -> Result<()
 }
 
 /// Sets the value of a mapping's own key: in place where it is there, as a new entry where not.
-pub fn set_entry(
-    drafts: &mut Drafts<'_>,
-    mapping: &Node,
-    key: &str,
-    value: &Value,
-) -> Result<(), Refusal> {
+pub fn set_entry(drafts: &mut Drafts<'_>, mapping: &Node, key: &str, value: &Value) -> Result<(), Refusal> {
     let Some((key_node, old)) = own_entry(mapping, key) else {
         return insert_entry(drafts, mapping, key, value);
     };

@@ -50,7 +50,7 @@ pub(super) fn change(
     let (anchor, taken) = match (last_kept, children.first()) {
         (None, Some(first)) => match add.next() {
             Some(new) => {
-                let text = render_new(new, &page.line_indent(first.range.start), layout, page, node);
+                let text = render_new(new, &page.line_indent(first.range.start), layout, node);
                 drafts.replace(&page.path, first.range.clone(), text)?;
                 (Some(0), true)
             }
@@ -66,8 +66,8 @@ pub(super) fn change(
                 let at = page.slice(comment.clone());
                 return Err(refuse(node, &format!("holds a comment that the change would lose ({at})")));
             }
-            removed.push(around(page, node, child));
-        } else if Some(i) == anchor && !trailing && i + 1 < children.len() {
+            removed.push(around(page, node, child, anchor.is_none_or(|last| i > last)));
+        } else if Some(i) == anchor && !trailing && add.len() == 0 {
             removed.extend(child.comma.map(|comma| comma..comma + 1));
         }
     }
@@ -83,9 +83,9 @@ pub(super) fn change(
     for range in joined {
         drafts.replace(&page.path, range, "")?;
     }
-    for new in add {
+    for (n, new) in add.enumerate() {
         match anchor.and_then(|i| children.get(i)) {
-            Some(child) => append(drafts, page, node, child, trailing, new, layout)?,
+            Some(child) => append(drafts, page, node, child, (n == 0, trailing), new, layout)?,
             None => into_empty(drafts, page, node, new, layout)?,
         }
     }
@@ -145,10 +145,12 @@ fn children(page: &Page, node: &Node) -> Result<Vec<Child>, Refusal> {
 /// The same text, comments blanked out byte by byte.
 fn strip_comments(gap: &str) -> String {
     let mut out = String::with_capacity(gap.len());
-    for line in gap.split_inclusive('\n') {
-        let comment = line.match_indices('#').map(|(at, _)| at).find(|at| {
-            *at == 0 || line.as_bytes().get(at - 1).is_some_and(u8::is_ascii_whitespace)
-        });
+    for (n, line) in gap.split_inclusive('\n').enumerate() {
+        let is_comment = |at: &usize| match at.checked_sub(1).and_then(|before| line.as_bytes().get(before)) {
+            Some(before) => before.is_ascii_whitespace(),
+            None => n > 0,
+        };
+        let comment = line.match_indices('#').map(|(at, _)| at).find(is_comment);
         let keep = comment.unwrap_or(line.len());
         out.push_str(line.get(..keep).unwrap_or(""));
         out.extend(std::iter::repeat_n(' ', line.len() - keep));
@@ -157,7 +159,7 @@ fn strip_comments(gap: &str) -> String {
 }
 
 /// What goes with a child: its comma, and its line or the blank beside it.
-fn around(page: &Page, node: &Node, child: &Child) -> Range<usize> {
+fn around(page: &Page, node: &Node, child: &Child, is_tail: bool) -> Range<usize> {
     let end = child.comma.map_or(child.range.end, |comma| comma + 1);
     let start = child.range.start;
     let line_start = page.line_start(start).max(node.bytes().start + 1);
@@ -171,18 +173,19 @@ fn around(page: &Page, node: &Node, child: &Child) -> Range<usize> {
         return line_start..next;
     }
     let closes = end + blank + 1 >= node.bytes().end;
-    if rest.is_empty() || closes {
+    if rest.is_empty() || closes || (is_tail && !rest.starts_with('#')) {
         return start - (before.len() - before.trim_end().len())..end;
     }
     start..end + blank
 }
 
+/// Puts a new child behind the last one that stays. A comma that is there already is used.
 fn append(
     drafts: &mut Drafts<'_>,
     page: &Page,
     node: &Node,
     last: &Child,
-    trailing: bool,
+    (is_first, trailing): (bool, bool),
     new: &New<'_>,
     layout: &Layout,
 ) -> Result<(), Refusal> {
@@ -190,33 +193,28 @@ fn append(
     let before = page.slice(line_start..last.range.start);
     let own_line = before.trim().is_empty() && line_start > node.bytes().start;
     let depth = depth(node) + 1;
-    let newline = layout.newline;
-    let end = last.range.end;
-    let text = render_new(new, &page.line_indent(last.range.start), layout, page, node);
-    if !own_line {
-        let space = if layout.json && layout.colon.is_empty() { "" } else { " " };
-        return match last.comma {
-            Some(comma) if trailing => {
-                drafts.insert_once(&page.path, comma + 1, depth, format!("{space}{text},"))
-            }
-            _ => drafts.insert_once(&page.path, end, depth, format!(",{space}{text}")),
-        };
-    }
-    let after_comma = last.comma.filter(|_| trailing).map_or(end, |comma| comma + 1);
-    let line_end = page.line_end(after_comma);
-    // The bracket may stand on the line of the last child.
-    let at = if node.bytes().end <= line_end { after_comma } else { line_end };
+    let text = render_new(new, &page.line_indent(last.range.start), layout, node);
+    let text = match own_line {
+        true => format!("{}{before}{text}", layout.newline),
+        false if layout.json && layout.colon.is_empty() => text,
+        false => format!(" {text}"),
+    };
+    let end = last.comma.map_or(last.range.end, |comma| comma + 1);
+    let line_end = page.line_end(end);
+    let comment = own_line && page.slice(end..line_end).trim_start().starts_with('#');
+    let at = if comment { line_end } else { end };
     if trailing {
-        return drafts.insert_once(&page.path, at, depth, format!("{newline}{before}{text},"));
+        return drafts.insert_once(&page.path, at, depth, format!("{text},"));
     }
-    // The comma goes before a comment, and what is added behind it. Behind what was added before, all in one.
-    let is_behind = page.slice(end..at).trim_start().starts_with('#');
-    if is_behind && drafts.insertions(&page.path, at).next().is_none() {
+    if last.comma.is_some() && is_first {
+        return drafts.insert_once(&page.path, at, depth, text);
+    }
+    // A comma stands before the comment, and what is added behind it. What was added before takes its own comma.
+    if comment && last.comma.is_none() && drafts.insertions(&page.path, at).next().is_none() {
         drafts.insert_once(&page.path, end, depth, ",")?;
-        return drafts.insert_once(&page.path, at, depth, format!("{newline}{before}{text}"));
+        return drafts.insert_once(&page.path, at, depth, text);
     }
-    let at = if is_behind { at } else { end };
-    drafts.insert_once(&page.path, at, depth, format!(",{newline}{before}{text}"))
+    drafts.insert_once(&page.path, at, depth, format!(",{text}"))
 }
 
 fn into_empty(
@@ -232,32 +230,33 @@ fn into_empty(
     }
     let depth = depth(node) + 1;
     let indent = page.line_indent(node.bytes().start);
+    let deeper = format!("{indent}{}", layout.unit);
     let open = layout.json && if node.is_mapping() { layout.open } else { layout.open_lists };
     let earlier = drafts.insertions(&page.path, inside.start).next().is_some();
+    let text = render_new(new, if open { &deeper } else { &indent }, layout, node);
+    if drafts.insertions(&page.path, inside.start).any(|t| t.trim_start_matches(',').trim_start() == text) {
+        return Ok(());
+    }
     let comma = if earlier { "," } else { "" };
     let newline = layout.newline;
     if !inside.is_empty() {
         drafts.replace(&page.path, inside.clone(), "")?;
     }
     if !open {
-        let text = render_new(new, &indent, layout, page, node);
         let space = if earlier && !(layout.json && layout.colon.is_empty()) { " " } else { "" };
         return drafts.insert_once(&page.path, inside.start, depth, format!("{comma}{space}{text}"));
     }
-    let deeper = format!("{indent}{}", layout.unit);
-    let text = render_new(new, &deeper, layout, page, node);
     drafts.insert_once(&page.path, inside.start, depth, format!("{comma}{newline}{deeper}{text}"))?;
     // Behind all that is put in, because it stands less deep.
     drafts.insert_once(&page.path, inside.start, depth - 1, format!("{newline}{indent}"))
 }
 
 /// The new child in the style of its neighbours.
-fn render_new(new: &New<'_>, indent: &str, layout: &Layout, page: &Page, node: &Node) -> String {
+fn render_new(new: &New<'_>, indent: &str, layout: &Layout, node: &Node) -> String {
     match new {
         New::Item(value) => render::flow(value, indent, layout),
         New::Entry(key, value) => {
             let quoted = node.own_entries().next().is_some_and(|(key, _)| key.is_quoted());
-            let _ = page;
             let text = render::flow_entry(key, value, indent, layout);
             if quoted && !layout.json && text.starts_with(key) {
                 return format!("\"{key}\"{}", text.get(key.len()..).unwrap_or(""));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sources::document::{Node, Style};
 
 use super::render::{self, Layout, Value};
-use super::{depth, own_entry, refuse};
+use super::{depth, refuse};
 use crate::draft::{Drafts, Refusal};
 
 /// The text that nodes and edits count in.
@@ -29,7 +29,8 @@ impl Page {
             let message = "a carriage return without a line feed; save the file with one kind of line ending";
             return Err(Refusal::file(path, message));
         }
-        let newline = if pairs > 0 && text.find('\n') == text.find("\r\n").map(|at| at + 1) { "\r\n" } else { "\n" };
+        let newline =
+            if pairs > 0 && text.find('\n') == text.find("\r\n").map(|at| at + 1) { "\r\n" } else { "\n" };
         Ok(Page { path, text, newline })
     }
 
@@ -384,18 +385,13 @@ fn empty(
     let (Some(first), Some(last)) = (cut.parts.first(), cut.parts.last()) else { return Ok(()) };
     page.check_rest(node, last.end)?;
     // A bracket must stand deeper than the key it belongs to; dashes need not.
-    let beside_key = node.parent().is_some_and(|p| {
-        p.is_mapping() && page.column(p.bytes().start) == page.column(first.start)
-    });
+    let beside_key = node
+        .parent()
+        .is_some_and(|p| p.is_mapping() && page.column(p.bytes().start) == page.column(first.start));
     let space = if beside_key { "  " } else { "" };
     let mut text = format!("{space}{}", cut.empty);
     for comment in page.comments(first.start..last.end, scalars) {
         text = format!("{text}{}{indent}{}", page.newline, page.slice(comment));
     }
     drafts.replace(&page.path, first.start..last.end, text)
-}
-
-#[allow(dead_code)]
-fn unused(node: &Node) -> bool {
-    own_entry(node, "").is_some()
 }

@@ -69,7 +69,11 @@ impl Layout {
             open: root.source().contains('\n'),
             open_lists: root.source().contains('\n'),
         };
-        if json { layout.learn_json(&root) } else { layout.learn_yaml(&root) }
+        if json {
+            layout.learn_json(&root)
+        } else {
+            layout.learn_yaml(&root)
+        }
         layout
     }
 
@@ -276,11 +280,12 @@ fn is_plain(text: &str, in_flow: bool) -> bool {
 
 /// Whether an unquoted text is a string to the readers of YAML 1.1 and 1.2 alike.
 pub(super) fn is_plain_string(text: &str, in_flow: bool) -> bool {
-    const WORDS: [&str; 12] =
-        ["null", "~", "true", "false", "yes", "no", "on", "off", "y", "n", "<<", "="];
+    const WORDS: [&str; 12] = ["null", "~", "true", "false", "yes", "no", "on", "off", "y", "n", "<<", "="];
     // Numbers of all kinds, sexagesimal ones (`22:22`), dates, `.inf`.
     let like_number = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
-        && text.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, '+' | '-' | '.' | ':' | '_' | 'x' | 'o' | 'T' | 'Z' | ' '))
+        && text.chars().all(|c| {
+            c.is_ascii_hexdigit() || matches!(c, '+' | '-' | '.' | ':' | '_' | 'x' | 'o' | 'T' | 'Z' | ' ')
+        })
         || matches!(text.trim_start_matches(['+', '-']).to_ascii_lowercase().as_str(), ".inf" | ".nan");
     is_plain(text, in_flow) && !like_number && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
