@@ -58,7 +58,14 @@ pub struct Edit {
 struct Draft {
     text: Arc<str>,
     documents: Option<Vec<Document>>,
-    edits: Vec<Edit>,
+    edits: Vec<Asked>,
+}
+
+/// An edit, and how deep in the document what it inserts stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
+    edit: Edit,
+    depth: usize,
 }
 
 /// A file before and after.
@@ -125,21 +132,42 @@ impl<'a> Drafts<'a> {
         range: Range<usize>,
         text: impl Into<String>,
     ) -> Result<(), Refusal> {
-        let text = text.into();
+        let is_insertion = range.is_empty();
+        self.ask(path, Asked { edit: Edit { range, text: text.into() }, depth: 0 }, !is_insertion)
+    }
+
+    fn ask(&mut self, path: &str, asked: Asked, once: bool) -> Result<(), Refusal> {
         let draft = self.draft(path)?;
-        if draft.text.get(range.clone()).is_none() {
+        if draft.text.get(asked.edit.range.clone()).is_none() {
             return Err(Refusal::file(path, "an edit is outside the text"));
         }
-        let edit = Edit { range, text };
         // Two subjects that share a setting ask for one edit.
-        if edit.range.is_empty() || !draft.edits.contains(&edit) {
-            draft.edits.push(edit);
+        if !once || !draft.edits.contains(&asked) {
+            draft.edits.push(asked);
         }
         Ok(())
     }
 
     pub fn insert(&mut self, path: &str, at: usize, text: impl Into<String>) -> Result<(), Refusal> {
         self.replace(path, at..at, text)
+    }
+
+    /// Inserts what stands `depth` levels deep in the document, once however often it is asked for. Where a nested
+    /// collection and the one around it end at the same place, what is added to the inner one comes first.
+    pub fn insert_once(
+        &mut self,
+        path: &str,
+        at: usize,
+        depth: usize,
+        text: impl Into<String>,
+    ) -> Result<(), Refusal> {
+        self.ask(path, Asked { edit: Edit { range: at..at, text: text.into() }, depth }, true)
+    }
+
+    /// What was inserted at a place so far.
+    pub fn insertions(&self, path: &str, at: usize) -> impl Iterator<Item = &str> {
+        let edits = self.files.get(path).map(|draft| draft.edits.as_slice()).unwrap_or_default();
+        edits.iter().filter(move |a| a.edit.range == (at..at)).map(|a| a.edit.text.as_str())
     }
 
     /// The state to come back to when a subject's edits turn out not to be possible.
@@ -160,7 +188,10 @@ impl<'a> Drafts<'a> {
             if draft.edits.is_empty() {
                 continue;
             }
-            let after = put_in(&draft.text, &draft.edits).ok_or_else(|| {
+            let mut asked = draft.edits.clone();
+            asked.sort_by_key(|a| std::cmp::Reverse(a.depth));
+            let edits: Vec<Edit> = asked.into_iter().map(|a| a.edit).collect();
+            let after = put_in(&draft.text, &edits).ok_or_else(|| {
                 Refusal::file(
                     path.clone(),
                     "two changes touch the same words; make one of them by hand first",
@@ -227,6 +258,17 @@ mod tests {
     fn a_place_is_found_in_characters_and_not_in_bytes() {
         let place = Place::new(&"f".into(), 2, 3, 2);
         assert_eq!(range_in("one\nä-üß x\n", &place), Some(7..11).map(|_: Range<usize>| 7..11));
+    }
+
+    #[test]
+    fn at_one_place_what_is_deeper_comes_first_and_once() {
+        let read = |_: &str| Ok::<Arc<str>, String>("ab".into());
+        let mut drafts = Drafts::new(&read);
+        for (depth, text) in [(1, "1"), (3, "3"), (1, "2"), (1, "1")] {
+            drafts.insert_once("f", 1, depth, text).unwrap();
+        }
+        assert_eq!(drafts.insertions("f", 1).collect::<Vec<_>>(), ["1", "3", "2"]);
+        assert_eq!(&*drafts.finish().unwrap()[0].after, "a312b");
     }
 
     #[test]

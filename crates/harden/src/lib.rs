@@ -6,3 +6,4 @@
 //! judges anew; only then is anything shown as done, or written.
 
 pub mod draft;
+pub mod tree;

@@ -159,6 +159,30 @@ impl Node {
         self.tree.file.text.get(self.bytes()).unwrap_or("")
     }
 
+    /// The bytes of the alias, for a node reached through `*name`.
+    pub fn alias_bytes(&self) -> Option<Range<usize>> {
+        let entry = self.tree.entry(self.alias);
+        (self.alias != NONE).then_some(entry.start as usize..entry.end as usize)
+    }
+
+    /// The collection that the node is written in; `None` for the root.
+    pub fn parent(&self) -> Option<Node> {
+        let parent = self.entry().parent;
+        (parent != NONE).then(|| Node::at(&self.tree, parent))
+    }
+
+    /// Where aliases name this node.
+    pub fn uses(&self) -> impl Iterator<Item = Place> + '_ {
+        let is_use = |entry: &Entry| entry.kind == Kind::Alias && entry.from == self.index;
+        let indices = 0..super::clamp(self.tree.entries.len());
+        indices.filter(move |i| is_use(self.tree.entry(*i))).map(|i| self.tree.place(i))
+    }
+
+    /// Whether the file is JSON and not YAML.
+    pub fn is_json(&self) -> bool {
+        self.tree.file.json
+    }
+
     /// The root of the document that the node is written in.
     pub fn document_root(&self) -> Node {
         Node::root(self.tree.clone())
