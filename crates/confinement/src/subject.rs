@@ -103,6 +103,9 @@ pub struct Subject {
     pub kind: SubjectKind,
     pub form: Form,
     pub place: Option<Place>,
+    /// Where it is declared, if that is in more than one place (a Compose service in several files, or one that
+    /// extends another): lowest first, `place` last.
+    pub declared: Vec<Place>,
     /// Which engine instance or cluster it belongs to; volumes and namespaces are only shared within one.
     pub realm: Arc<str>,
     /// The Kubernetes namespace, where there is one.

@@ -17,6 +17,15 @@ use techniques::remedy::Remedy;
 pub struct Task<'a> {
     pub subject: &'a Subject,
     pub remedies: &'a [Remedy],
+    /// All that is changed in this run: what several subjects share may be changed where each of them wants it.
+    pub all: &'a [(&'a Subject, &'a [Remedy])],
+}
+
+impl<'a> Task<'a> {
+    /// A task beside which nothing else is changed.
+    pub fn alone(subject: &'a Subject, remedies: &'a [Remedy]) -> Task<'a> {
+        Task { subject, remedies, all: &[] }
+    }
 }
 
 /// Why a change cannot be written, with what to do instead.
@@ -173,6 +182,17 @@ impl<'a> Drafts<'a> {
     /// The state to come back to when a subject's edits turn out not to be possible.
     pub fn mark(&self) -> Mark {
         Mark(self.files.iter().map(|(path, draft)| (path.clone(), draft.edits.len())).collect())
+    }
+
+    /// The edits made after a mark.
+    pub fn since(&self, mark: &Mark) -> Vec<(Arc<str>, Edit)> {
+        let mut edits = Vec::new();
+        for (path, draft) in &self.files {
+            let from = mark.0.get(path).copied().unwrap_or(0);
+            let new = draft.edits.get(from..).unwrap_or_default();
+            edits.extend(new.iter().map(|asked| (path.clone(), asked.edit.clone())));
+        }
+        edits
     }
 
     pub fn roll_back(&mut self, mark: &Mark) {

@@ -5,5 +5,11 @@
 //! into [`draft`] edits of the file's own text; [`verify`] reads the edited text again, compares confinements and
 //! judges anew; only then is anything shown as done, or written.
 
+pub mod compose;
+pub mod diff;
 pub mod draft;
+pub mod editor;
+pub mod hardening;
 pub mod tree;
+pub mod verify;
+pub mod write;

@@ -5,6 +5,7 @@
 
 pub mod github;
 pub mod graph;
+pub mod harden;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -17,7 +17,7 @@ use crate::words::{is_certain, sentence};
 use crate::{Class, Each, Report, TOOL, io_error, walls, words};
 
 /// Where the published schema of SARIF is found; a name, never fetched.
-const SCHEMA: &str =
+pub(crate) const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
 /// Code scanning takes no more related locations or steps that anyone would read.
@@ -29,7 +29,7 @@ pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     let run = Run {
         tool: rules.tool(report),
         taxonomies: rules.taxonomies(),
-        invocations: [invocation(report)],
+        invocations: [invocation(&report.world.problems, &report.world.notes)],
         column_kind: "unicodeCodePoints",
         original_uri_base_ids: json!({ "%SRCROOT%": { "description": { "text": "The folder that the audit was run in." } } }),
         results: Each(|| results(report, &rules)),
@@ -318,7 +318,7 @@ fn control_result(
     })
 }
 
-fn location(subject: &Subject, place: Option<&Place>) -> Value {
+pub(crate) fn location(subject: &Subject, place: Option<&Place>) -> Value {
     let mut location = place.and_then(physical).unwrap_or_else(|| json!({}));
     location["logicalLocations"] =
         json!([{ "name": one_line(&subject.name), "fullyQualifiedName": subject.id, "kind": "object" }]);
@@ -341,7 +341,7 @@ fn artifact(path: &str) -> Option<Value> {
     })
 }
 
-fn invocation(report: &Report<'_>) -> Value {
+pub(crate) fn invocation(problems: &[Problem], notes: &[Problem]) -> Value {
     let notification = |level: &str, problem: &Problem| {
         let mut value = json!({ "level": level, "message": message(&words::problem(problem)) });
         if let Some(artifact) = artifact(&problem.path) {
@@ -354,16 +354,16 @@ fn invocation(report: &Report<'_>) -> Value {
         }
         value
     };
-    let errors = report.world.problems.iter().map(|p| notification("error", p));
-    let notes = report.world.notes.iter().map(|p| notification("note", p));
+    let errors = problems.iter().map(|p| notification("error", p));
+    let notes = notes.iter().map(|p| notification("note", p));
     json!({
-        "executionSuccessful": report.world.problems.is_empty(),
+        "executionSuccessful": problems.is_empty(),
         "toolExecutionNotifications": errors.chain(notes).collect::<Vec<_>>(),
     })
 }
 
 /// A message in plain text. `[text](target)` would be a link (3.11.6), which nobody's name may make.
-fn message(text: &str) -> Value {
+pub(crate) fn message(text: &str) -> Value {
     let text = visible(text);
     if !text.contains("](") {
         return json!({ "text": text });

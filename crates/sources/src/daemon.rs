@@ -170,6 +170,7 @@ pub fn read(document: &Document, context: &Context) -> World {
         kind: SubjectKind::Engine,
         form: Form::Daemon,
         place: Some(document.root.place()),
+        declared: Vec::new(),
         realm: options::local_realm(EngineKind::Docker),
         namespace: None,
         confinement: Arc::new(confinement),

@@ -19,19 +19,36 @@ use crate::{daemon, dockerfile, oci, quadlet, run, script};
 /// Files larger than this are not read.
 pub const MAX_FILE_BYTES: usize = 32 << 20;
 
+/// Texts that are read in place of the files of these paths, as places name them: what a file would hold after a
+/// change.
+pub type Overlay = BTreeMap<Arc<str>, Arc<str>>;
+
 /// The file system and the environment of this process.
 pub struct Disk {
     environment: Environment,
     home: String,
+    overlay: Overlay,
 }
 
 impl Disk {
     pub fn new() -> Disk {
+        Disk::with(Overlay::new())
+    }
+
+    /// The file system as it would be with other texts in some files.
+    pub fn with(overlay: Overlay) -> Disk {
         let environment: Environment = std::env::vars_os()
             .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
             .collect();
         let home = environment.get("HOME").cloned().unwrap_or_else(|| "/root".to_owned());
-        Disk { environment, home }
+        Disk { environment, home, overlay }
+    }
+
+    fn bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        match self.overlay.get(&*path.to_string_lossy()) {
+            Some(text) => Ok(text.as_bytes().to_vec()),
+            None => walk::read_bounded(path, MAX_FILE_BYTES).map_err(|e| e.message),
+        }
     }
 }
 
@@ -43,7 +60,7 @@ impl Default for Disk {
 
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        walk::read_bounded(Path::new(path), MAX_FILE_BYTES).map_err(|e| e.message)
+        self.bytes(Path::new(path))
     }
     fn environment(&self) -> &Environment {
         &self.environment
@@ -78,7 +95,11 @@ impl Found {
 /// Reads files and folders. A file that is named must hold something to judge; in a folder, what is not a
 /// container's configuration is passed over.
 pub fn paths(targets: &[PathBuf], context: &Context) -> World {
-    let disk = Disk::new();
+    paths_on(&Disk::new(), targets, context)
+}
+
+/// As [`paths`], on a file system that may differ from the one there is.
+pub fn paths_on(disk: &Disk, targets: &[PathBuf], context: &Context) -> World {
     let mut world = World::default();
     let mut files: Vec<(PathBuf, bool)> = Vec::new();
     for target in targets {
@@ -95,13 +116,13 @@ pub fn paths(targets: &[PathBuf], context: &Context) -> World {
             files.push((target.clone(), true));
         }
     }
-    let contexts = Contexts::find(&files, context);
+    let contexts = Contexts::find(&files, disk, context);
     let overrides = overrides(&files);
     let found = files
         .par_iter()
         .filter(|(path, _)| !overrides.values().any(|o| o == path))
         .map(|(path, named)| {
-            let found = one_file(path, *named, overrides.get(path), &disk, contexts.of(path));
+            let found = one_file(path, *named, overrides.get(path), disk, contexts.of(path));
             if *named && !found.relevant {
                 let text = path.to_string_lossy();
                 let message = "holds nothing that can be judged: no Compose services, Kubernetes workload, \
@@ -168,10 +189,10 @@ struct Contexts {
 }
 
 impl Contexts {
-    fn find(files: &[(PathBuf, bool)], context: &Context) -> Contexts {
+    fn find(files: &[(PathBuf, bool)], disk: &Disk, context: &Context) -> Contexts {
         let mut contexts = Contexts { all: context.clone(), by_folder: BTreeMap::new() };
         for (path, named) in files.iter().filter(|(p, _)| p.file_name().is_some_and(|n| n == "daemon.json")) {
-            let Some(engine) = daemon_engine(path, &contexts.all) else { continue };
+            let Some(engine) = daemon_engine(path, disk, &contexts.all) else { continue };
             if *named {
                 contexts.all.docker = Arc::new(engine);
             } else if let Some(folder) = path.parent() {
@@ -191,8 +212,8 @@ impl Contexts {
 }
 
 /// The engine a daemon.json sets up. What is wrong in the file is reported where the file itself is read.
-fn daemon_engine(path: &Path, context: &Context) -> Option<Engine> {
-    let bytes = walk::read_bounded(path, MAX_FILE_BYTES).ok()?;
+fn daemon_engine(path: &Path, disk: &Disk, context: &Context) -> Option<Engine> {
+    let bytes = disk.bytes(path).ok()?;
     let text: Arc<str> = path.to_string_lossy().into();
     let document = parse_bytes(&bytes, &text, &Limits::default()).into_iter().flatten().next()?;
     let mut engine = (*context.docker).clone();
@@ -215,13 +236,10 @@ fn one_file(
         return Found::of(compose::read(&[&text, &second], disk, context));
     }
     let name: Arc<str> = (&*text).into();
-    let bytes = match walk::read_bounded(path, MAX_FILE_BYTES) {
+    let bytes = match disk.bytes(path) {
         Ok(bytes) => bytes,
-        Err(error) => {
-            return Found::of(World {
-                problems: vec![Problem::new(name, error.message.clone())],
-                ..World::default()
-            });
+        Err(why) => {
+            return Found::of(World { problems: vec![Problem::new(name, why)], ..World::default() });
         }
     };
     if !named && walk::likely(path).is_none() {

@@ -96,6 +96,7 @@ impl Facts {
             kind: SubjectKind::Container,
             form: Form::Measured,
             place: None,
+            declared: Vec::new(),
             realm: path.clone(),
             namespace: None,
             confinement: Arc::new(confinement),

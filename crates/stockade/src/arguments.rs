@@ -19,6 +19,8 @@ Exit codes: 0 nothing at or above the threshold; 1 findings; 2 something could n
 pub(crate) enum Verb {
     /// Judge containers: from files, from live engines, from /proc
     Audit(Audit),
+    /// Find the cheapest change that puts the walls back, show it, or write it
+    Harden(Harden),
     /// Explain a technique: what it is, its formula, what breaks it
     Explain(Explain),
     /// Measure the process this runs in, without any effect, as facts for an audit
@@ -72,6 +74,86 @@ pub(crate) struct Audit {
 
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Colour,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Harden {
+    /// Files, folders, `-`, docker:NAME, podman:NAME, or host:
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+
+    /// A `docker run` or `podman run` line to harden
+    #[arg(long, value_name = "LINE")]
+    pub(crate) run: Vec<String>,
+
+    /// Compose files of one project, in order: a later one changes an earlier one
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) context: ContextArguments,
+
+    /// Walls that must stand in every path to the host
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) depth: u8,
+
+    /// What the workload needs and no change may take: cap:NET_ADMIN, mount:/var/run/docker.sock, root, …
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) keep: Vec<String>,
+
+    /// `recommended` adds what is good practice beyond closing paths
+    #[arg(long, value_name = "LEVEL", default_value = "paths")]
+    pub(crate) level: Level,
+
+    /// Show so many next best plans too
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=20))]
+    pub(crate) alternatives: u8,
+
+    /// Show the change as a unified diff (the default)
+    #[arg(long, conflicts_with_all = ["write", "check"])]
+    pub(crate) diff: bool,
+
+    /// Write the change into the files
+    #[arg(long)]
+    pub(crate) write: bool,
+
+    /// Exit with 1 if a change is due, and write nothing. With --trial: the command that tells whether it works
+    #[arg(long, value_name = "COMMAND", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "absent, alone, or with a command")]
+    pub(crate) check: Option<Option<String>>,
+
+    /// Show subjects with nothing to change too
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Costs of remedies, as a file; ./stockade.toml where there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: HardenFormat,
+
+    /// Write the report here instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Colour,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// What closes paths to the host
+    Paths,
+    /// Good practice beyond that too
+    Recommended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HardenFormat {
+    Text,
+    Json,
+    Sarif,
 }
 
 /// What files do not say.

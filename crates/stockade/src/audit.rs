@@ -13,9 +13,10 @@ use confinement::{
 use policy::{Standard, StandardResult};
 use report::{Report, text};
 use sources::engine_api::{self, Wanted};
+use sources::gather::{self as files_of, Overlay};
 use sources::host::read_host;
 use sources::node::Facts;
-use sources::{Context, compose, gather as files_of, process, run};
+use sources::{Context, compose, process, run};
 use techniques::judge::{self, Options, Verdict};
 use techniques::severity::Severity;
 use techniques::technique::Catalogue;
@@ -36,7 +37,8 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
         context.host = Arc::new(host);
         problems = notes;
     }
-    let mut world = gather(&targets, &arguments.run, &arguments.files, &context, &mut input)?;
+    let mut world =
+        gather(&targets, &arguments.run, &arguments.files, &context, &Overlay::new(), &mut input)?;
     world.notes.extend(problems);
     let standards = standards(arguments, &world)?;
     let judgement = judge::judge(&world, Options { depth: arguments.depth });
@@ -98,14 +100,21 @@ fn exit_code(arguments: &Audit, report: &Report<'_>) -> u8 {
     if undetermined { 2 } else { 0 }
 }
 
-/// What the user typed, for excerpts: text that is in no file.
-#[derive(Default)]
+/// What the user typed, for excerpts: text that is in no file. And what live sources said, which is asked once.
+#[derive(Debug, Default)]
 pub(crate) struct Input {
-    texts: BTreeMap<String, Arc<str>>,
+    pub(crate) texts: BTreeMap<String, Arc<str>>,
+    typed: Vec<u8>,
+    live: Option<World>,
 }
 
 impl Input {
-    fn text_of(&self, path: &str) -> Option<Arc<str>> {
+    /// For reading the same targets again: what was typed and what live sources said is not asked for twice.
+    pub(crate) fn again(&self) -> Input {
+        Input { texts: self.texts.clone(), typed: self.typed.clone(), live: self.live.clone() }
+    }
+
+    pub(crate) fn text_of(&self, path: &str) -> Option<Arc<str>> {
         if let Some(text) = self.texts.get(path) {
             return Some(text.clone());
         }
@@ -120,7 +129,7 @@ fn is_bare(arguments: &Audit) -> bool {
 }
 
 /// Targets that are read from this machine as it runs.
-fn is_live(target: &str) -> bool {
+pub(crate) fn is_live(target: &str) -> bool {
     ["docker:", "podman:", "proc:", "host:"].iter().any(|scheme| target.starts_with(scheme))
 }
 
@@ -163,6 +172,7 @@ fn host_subject(context: &Context) -> Subject {
         kind: SubjectKind::Host,
         form: Form::Measured,
         place: None,
+        declared: Vec::new(),
         realm: "host".into(),
         namespace: None,
         confinement: Arc::new(confinement::confine(&confinement::Request::default(), &engine, host)),
@@ -170,67 +180,91 @@ fn host_subject(context: &Context) -> Subject {
     }
 }
 
-/// Everything the targets name, as one world.
+/// Everything the targets name, as one world. Where the overlay has a text for a path, that is read; text that was
+/// typed has the path `--run` or `-`.
 pub(crate) fn gather(
     targets: &[String],
     lines: &[String],
     files: &[PathBuf],
     context: &Context,
+    overlay: &Overlay,
     input: &mut Input,
 ) -> anyhow::Result<World> {
     let mut world = World::default();
+    let disk = files_of::Disk::with(overlay.clone());
     for (number, line) in lines.iter().enumerate() {
         let path: Arc<str> =
             if number == 0 { "--run".into() } else { format!("--run#{}", number + 1).into() };
-        input.texts.insert(path.to_string(), line.as_str().into());
-        world.extend(run::read_line(line, &path, 1, context));
+        let text = input.texts.entry(path.to_string()).or_insert_with(|| line.as_str().into());
+        let text = overlay.get(&path).unwrap_or(text).clone();
+        world.extend(run::read_line(&text, &path, 1, context));
     }
     if !files.is_empty() {
         let names: Vec<String> = files.iter().map(|f| f.to_string_lossy().into_owned()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        world.extend(compose::read(&names, &files_of::Disk::new(), context));
+        world.extend(compose::read(&names, &disk, context));
     }
     let mut paths: Vec<PathBuf> = Vec::new();
-    let mut told: BTreeSet<Arc<str>> = BTreeSet::new();
-    for target in targets {
-        let (scheme, name) = match target.split_once(':') {
-            Some((scheme, name)) => (scheme, Some(name).filter(|n| !n.is_empty())),
-            None => ("", None),
-        };
-        match target.as_str() {
-            _ if matches!(scheme, "docker" | "podman") => {
-                let wanted = Wanted { name, stopped: false };
-                let answer = match scheme {
-                    "docker" => engine_api::docker(wanted, &context.host),
-                    _ => engine_api::podman(wanted, &context.host),
-                };
-                told.extend(answer.container_ids);
-                world.extend(answer.world);
-            }
-            "host:" => world.subjects.push(host_subject(context)),
-            // Last, so that what an engine has told of is not told again.
-            _ if scheme == "proc" => {}
-            _ if matches!(scheme, "kubernetes" | "containerd") => {
+    for target in targets.iter().filter(|t| !is_live(t)) {
+        match target.split_once(':').map(|(scheme, _)| scheme) {
+            Some("kubernetes" | "containerd") => {
                 world.problems.push(Problem::new(&**target, "this source is not read yet; use proc: for containerd's containers, and manifests for Kubernetes"));
             }
-            "-" => {
-                let mut bytes = Vec::new();
-                io::stdin().lock().take(MAX_STDIN_BYTES).read_to_end(&mut bytes).context("standard input")?;
-                input.texts.insert("-".into(), String::from_utf8_lossy(&bytes).into());
-                world.extend(files_of::stdin(&bytes, context));
+            _ if target == "-" => {
+                if !input.texts.contains_key("-") {
+                    let mut bytes = Vec::new();
+                    io::stdin()
+                        .lock()
+                        .take(MAX_STDIN_BYTES)
+                        .read_to_end(&mut bytes)
+                        .context("standard input")?;
+                    input.typed = bytes;
+                    input.texts.insert("-".into(), String::from_utf8_lossy(&input.typed).into());
+                }
+                let bytes = overlay.get("-").map_or(input.typed.as_slice(), |text| text.as_bytes());
+                world.extend(files_of::stdin(bytes, context));
             }
-            other => paths.push(other.into()),
+            _ => paths.push(target.into()),
         }
     }
     if !paths.is_empty() {
-        world.extend(files_of::paths(&paths, context));
+        world.extend(files_of::paths_on(&disk, &paths, context));
     }
-    for target in targets.iter().filter(|t| t.starts_with("proc:")) {
-        let name = target.strip_prefix("proc:").filter(|n| !n.is_empty());
-        world.extend(process::read(name, &context.host, &told));
-    }
+    let live = input.live.get_or_insert_with(|| read_live(targets, context));
+    world.extend(live.clone());
     world.follow_namespaces();
     Ok(world)
+}
+
+/// What runs on this machine, of the targets that name such.
+fn read_live(targets: &[String], context: &Context) -> World {
+    let mut world = World::default();
+    let mut told: BTreeSet<Arc<str>> = BTreeSet::new();
+    for target in targets {
+        let Some((scheme, name)) = target.split_once(':') else { continue };
+        let wanted = Wanted { name: Some(name).filter(|n| !n.is_empty()), stopped: false };
+        let answer = match scheme {
+            "docker" => engine_api::docker(wanted, &context.host),
+            "podman" => engine_api::podman(wanted, &context.host),
+            "host" if name.is_empty() => {
+                world.subjects.push(host_subject(context));
+                continue;
+            }
+            "host" => {
+                let message = "only this host can be read: `host:`, without a name";
+                world.problems.push(Problem::new(&**target, message));
+                continue;
+            }
+            _ => continue,
+        };
+        told.extend(answer.container_ids);
+        world.extend(answer.world);
+    }
+    // Last, so that what an engine has told of is not told again.
+    for name in targets.iter().filter_map(|t| t.strip_prefix("proc:")) {
+        world.extend(process::read(Some(name).filter(|n| !n.is_empty()), &context.host, &told));
+    }
+    world
 }
 
 /// What the standards asked for say of each pod; of a pod's containers the first stands for all.
@@ -310,7 +344,7 @@ fn write(
 }
 
 /// <https://no-color.org> and <https://bixense.com/clicolors>.
-fn colour(asked: Colour, terminal: bool) -> bool {
+pub(crate) fn colour(asked: Colour, terminal: bool) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     match asked {
         Colour::Always => true,

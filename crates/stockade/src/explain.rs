@@ -32,8 +32,14 @@ pub(crate) fn run(arguments: &Explain) -> anyhow::Result<u8> {
         bail!("no technique is named `{name}`{hint} (`stockade explain` lists them)");
     };
     let context = audit::context(&arguments.context)?;
-    let world =
-        audit::gather(&arguments.targets, &arguments.run, &[], &context, &mut audit::Input::default())?;
+    let world = audit::gather(
+        &arguments.targets,
+        &arguments.run,
+        &[],
+        &context,
+        &Default::default(),
+        &mut audit::Input::default(),
+    )?;
     match arguments.format {
         ExplainFormat::Text => {
             describe(catalogue, technique, &mut out)?;

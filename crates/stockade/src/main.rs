@@ -6,6 +6,8 @@ mod audit;
 mod explain;
 mod facts;
 mod generate;
+mod harden;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.verb {
         Verb::Audit(audit) => audit::run(audit),
+        Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
         Verb::Facts(facts) => facts::run(facts),
         Verb::Completions(completions) => generate::completions(completions),

@@ -259,8 +259,8 @@ fn a_device_is_pinned_with_the_rules_that_permit_it() {
     check(
         given,
         "device:/dev/fuse",
-        &[Remedy::RemoveDevice("/dev/fuse".into()), Remedy::RemoveDeviceRule(2)],
-        &[Remedy::RemoveDevice("/dev/kvm".into()), Remedy::RemoveDeviceRule(3)],
+        &[Remedy::RemoveDevice("/dev/fuse".into()), Remedy::RemoveDeviceRule("c 10:* rwm".into())],
+        &[Remedy::RemoveDevice("/dev/kvm".into()), Remedy::RemoveDeviceRule("b 8:* r".into())],
     );
     check("docker run --privileged a", "device:/dev/fuse", &[Remedy::DropPrivileged], &[]);
     check("docker run --privileged --device /dev/fuse a", "device:/dev/fuse", &[], &[Remedy::DropPrivileged]);

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use confinement::{
-    Engine, Fact, Form, HostPath, MountSource, Origin, Problem, Subject, SubjectKind, World, confine,
+    Engine, Fact, Form, HostPath, MountSource, Origin, Place, Problem, Subject, SubjectKind, World, confine,
 };
 
 pub use interpolate::{Environment, parse_env};
@@ -511,7 +511,15 @@ impl Project<'_> {
             let (mut request, problems, notes) = reader.request();
             self.problems.extend(problems);
             self.notes.extend(notes);
-            let place = declared.layers.last().map(|l| l.node.key_place().unwrap_or_else(|| l.node.place()));
+            let mut places: Vec<Place> = declared
+                .layers
+                .iter()
+                .map(|l| l.node.key_place().unwrap_or_else(|| l.node.place()))
+                .collect();
+            let place = places.last().cloned();
+            if places.len() == 1 {
+                places.clear();
+            }
             if request.shared_segment.is_none() && self.is_alone(name, &declared) {
                 let origin = place.clone().map_or(Origin::Nowhere, Origin::File);
                 request.shared_segment = Some(Fact::known(false, origin));
@@ -522,6 +530,7 @@ impl Project<'_> {
                 kind: SubjectKind::Container,
                 form: Form::Compose,
                 place,
+                declared: places,
                 realm: options::local_realm(engine.kind),
                 namespace: None,
                 confinement: Arc::new(confine(&request, &engine, &context.host)),

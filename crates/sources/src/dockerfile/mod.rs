@@ -174,6 +174,7 @@ impl<'a> Build<'a> {
             kind: SubjectKind::Image,
             form: Form::Dockerfile,
             place: Some(last.place),
+            declared: Vec::new(),
             realm: options::local_realm(EngineKind::Docker),
             namespace: None,
             confinement: Arc::new(confine(&request, &self.context.docker, &self.context.host)),

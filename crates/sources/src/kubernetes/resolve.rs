@@ -261,6 +261,7 @@ impl Joined<'_, '_> {
                 kind: SubjectKind::Workload,
                 form: Form::Kubernetes,
                 place: declared.place.clone(),
+                declared: Vec::new(),
                 realm: REALM.into(),
                 namespace: Some(parts.namespace.clone()),
                 confinement: Arc::new(confinement),

@@ -63,6 +63,7 @@ pub fn read_with(document: &Document, runtime: &Fact<Runtime>, context: &Context
         kind: SubjectKind::Container,
         form: Form::Oci,
         place: Some(root.place()),
+        declared: Vec::new(),
         realm: "oci:local".into(),
         namespace: None,
         confinement: Arc::new(confinement),

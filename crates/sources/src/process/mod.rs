@@ -104,6 +104,7 @@ fn subject(
         kind: SubjectKind::Container,
         form: Form::Measured,
         place: None,
+        declared: Vec::new(),
         realm: "proc".into(),
         namespace: None,
         confinement: Arc::new(confinement),

@@ -290,6 +290,7 @@ impl<'a> Reader<'a> {
             kind: SubjectKind::Container,
             form: Form::Quadlet,
             place: Some(section.place.clone()),
+            declared: Vec::new(),
             realm: self.realm.clone(),
             namespace: None,
             confinement: Arc::new(confine(&asked.request, &self.engine(), &self.context.host)),

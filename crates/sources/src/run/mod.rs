@@ -269,6 +269,7 @@ impl<'a> Reader<'a> {
             kind: SubjectKind::Container,
             form: form,
             place: Some(engine_word.place.clone()),
+            declared: Vec::new(),
             realm,
             namespace: None,
             confinement: Arc::new(confine(&request, settings, &self.context.host)),

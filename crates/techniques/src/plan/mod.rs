@@ -86,8 +86,21 @@ pub struct Planned {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub subjects: Vec<Planned>,
+    /// Settings of engines that the plan makes: subject of the engine, and the remedy, which is in its plan too.
+    pub engine: Vec<(usize, Remedy)>,
     /// The world as it will be, for checking what was written.
     pub after: World,
+}
+
+impl Plan {
+    /// Settings of engines that reach a container of theirs.
+    pub fn engine_remedies(&self, world: &World, subject: &Subject) -> Vec<Remedy> {
+        let reaches = |engine: usize, remedy: &Remedy| {
+            world.subjects.get(engine).is_some_and(|e| e.realm == subject.realm)
+                && follows(remedy, &subject.confinement)
+        };
+        self.engine.iter().filter(|(e, r)| reaches(*e, r)).map(|(_, r)| r.clone()).collect()
+    }
 }
 
 /// What depends on nothing but these is planned once.
@@ -103,7 +116,10 @@ pub fn plan(world: &World, asked: &Asked<'_>) -> Plan {
             best = Some((cost, plan));
         }
     }
-    best.map_or_else(|| Plan { subjects: Vec::new(), after: world.clone() }, |(_, plan)| plan)
+    best.map_or_else(
+        || Plan { subjects: Vec::new(), engine: Vec::new(), after: world.clone() },
+        |(_, plan)| plan,
+    )
 }
 
 /// Whether a remedy of an engine's configuration touches a container of that engine.
@@ -196,7 +212,7 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         planned.plan.cost += u32::from(remedy.engine_cost().unwrap_or(advice.cost));
         planned.plan.remedies.push(advice);
     }
-    (cost, Plan { subjects, after })
+    (cost, Plan { subjects, engine: set.to_vec(), after })
 }
 
 struct Planner<'a> {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use confinement::{Confinement, Subject};
+use confinement::{Confinement, Form, Subject};
 
 use super::cover::{Choice, Cover};
 use super::{Asked, Left};
@@ -84,7 +84,11 @@ impl<'a> Obligations<'a> {
             return *known;
         }
         let c = &*self.subject.confinement;
-        let allowed = (self.asked.can)(self.subject, &remedy) && (self.asked.pinned)(&remedy, c).is_empty();
+        // An engine's own settings reach all its containers, and are tried for all of them together.
+        let is_shared = self.subject.form == Form::Daemon && remedy.engine_cost().is_some();
+        let allowed = !is_shared
+            && (self.asked.can)(self.subject, &remedy)
+            && (self.asked.pinned)(&remedy, c).is_empty();
         let number = allowed.then_some(self.remedies.len() as Choice);
         if allowed {
             // Cost decides; then fewer remedies; then those that take back what was asked for.

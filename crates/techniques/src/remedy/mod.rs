@@ -88,6 +88,13 @@ static ENTRIES: LazyLock<HashMap<String, Entry>> = LazyLock::new(|| {
         .expect("checked by the build")
 });
 
+/// The identifiers of all remedies, in order.
+pub fn ids() -> Vec<&'static str> {
+    let mut ids: Vec<&str> = ENTRIES.keys().map(String::as_str).collect();
+    ids.sort_unstable();
+    ids
+}
+
 /// A remedy as reports show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Advice {

@@ -1,0 +1,23 @@
+//! Which editor a form of file has.
+
+use confinement::{Form, Subject};
+use techniques::remedy::Remedy;
+
+use crate::compose;
+use crate::draft::{Drafts, Refusal, Task};
+
+/// Whether what the subject was read from can say the remedy, so that a plan may hold it.
+pub fn can(subject: &Subject, remedy: &Remedy) -> bool {
+    match subject.form {
+        Form::Compose => compose::can(subject, remedy),
+        _ => false,
+    }
+}
+
+/// Writes a task's remedies into the drafts. After an error the caller rolls back.
+pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
+    match task.subject.form {
+        Form::Compose => compose::edit(task, drafts),
+        _ => Err(Refusal::file(task.subject.id.clone(), "this is not written in a file that can be edited")),
+    }
+}

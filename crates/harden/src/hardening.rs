@@ -1,0 +1,194 @@
+//! A plan made into edits, and the edits proven: what they make is read again, each confinement is compared with the
+//! one before, and the depth is solved anew. Edits of a subject that do not hold are taken back, and said.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use confinement::{Problem, Subject, World};
+use sources::gather::Overlay;
+use techniques::plan::Plan;
+use techniques::remedy::Remedy;
+
+use crate::draft::{Drafts, Edit, Edited, Refusal, Task, Texts};
+use crate::{editor, verify};
+
+/// What an edit came to for one subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The edits that say the subject's remedies; some may serve other subjects too.
+    pub edits: Vec<(Arc<str>, Edit)>,
+    /// Why nothing is written for a subject that has a plan.
+    pub refusal: Option<Problem>,
+}
+
+/// Everything that is to be written, checked.
+#[derive(Clone, Debug)]
+pub struct Hardening {
+    /// One for each subject of the world.
+    pub subjects: Vec<Written>,
+    pub files: Vec<Edited>,
+    /// What is read from the edited texts.
+    pub after: World,
+}
+
+/// Edits and checks until all that stands in the drafts holds. `reread` reads the same targets again with other
+/// texts in some files.
+pub fn harden(world: &World, plan: &Plan, texts: &dyn Texts, reread: &dyn Fn(Overlay) -> World) -> Hardening {
+    let remedies: Vec<Vec<Remedy>> = plan.subjects.iter().map(|planned| planned.plan.list()).collect();
+    let mut refused: BTreeMap<usize, Problem> = BTreeMap::new();
+    // Each round refuses at least one subject more, or ends.
+    loop {
+        let (written, drafts) = edit_all(world, &remedies, &mut refused, texts);
+        let files = match drafts.finish() {
+            Ok(files) => files,
+            Err(refusal) => {
+                refuse_in(world, &written, &refusal.problem.path, &refusal.problem, &mut refused);
+                continue;
+            }
+        };
+        let after = if files.is_empty() {
+            world.clone()
+        } else {
+            reread(files.iter().map(|file| (file.path.clone(), file.after.clone())).collect())
+        };
+        let wrong = check(world, plan, &remedies, &refused, &after);
+        let fresh: Vec<(usize, Problem)> =
+            wrong.into_iter().filter(|(i, _)| !refused.contains_key(i)).collect();
+        if fresh.is_empty() {
+            let subjects = written
+                .into_iter()
+                .enumerate()
+                .map(|(i, edits)| Written { edits, refusal: refused.get(&i).cloned() })
+                .collect();
+            return Hardening { subjects, files, after };
+        }
+        for (i, problem) in fresh {
+            if remedies.get(i).is_some_and(|list| !list.is_empty()) {
+                refused.insert(i, problem);
+            } else {
+                // Somebody else's edit changed it: nothing in that file can be trusted.
+                let path = world.subjects.get(i).and_then(path_of).unwrap_or_default();
+                refuse_in(world, &written, &path, &problem, &mut refused);
+            }
+        }
+    }
+}
+
+type Edits = Vec<(Arc<str>, Edit)>;
+
+fn edit_all<'t>(
+    world: &World,
+    remedies: &[Vec<Remedy>],
+    refused: &mut BTreeMap<usize, Problem>,
+    texts: &'t dyn Texts,
+) -> (Vec<Edits>, Drafts<'t>) {
+    let mut drafts = Drafts::new(texts);
+    let all: Vec<(&Subject, &[Remedy])> = world
+        .subjects
+        .iter()
+        .zip(remedies)
+        .enumerate()
+        .filter(|(i, (_, list))| !list.is_empty() && !refused.contains_key(i))
+        .map(|(_, (subject, list))| (subject, list.as_slice()))
+        .collect();
+    let mut written: Vec<Edits> = vec![Vec::new(); world.subjects.len()];
+    for (i, (subject, list)) in world.subjects.iter().zip(remedies).enumerate() {
+        if list.is_empty() || refused.contains_key(&i) {
+            continue;
+        }
+        let mark = drafts.mark();
+        match editor::edit(&Task { subject, remedies: list, all: &all }, &mut drafts) {
+            Ok(()) => {
+                if let Some(edits) = written.get_mut(i) {
+                    *edits = drafts.since(&mark);
+                }
+            }
+            Err(Refusal { problem }) => {
+                drafts.roll_back(&mark);
+                refused.insert(i, problem);
+            }
+        }
+    }
+    (written, drafts)
+}
+
+fn path_of(subject: &Subject) -> Option<Arc<str>> {
+    subject.place.as_ref().map(|place| place.path.clone())
+}
+
+/// Refuses every subject that edits a file; all of them where none does.
+fn refuse_in(
+    world: &World,
+    written: &[Edits],
+    path: &str,
+    problem: &Problem,
+    refused: &mut BTreeMap<usize, Problem>,
+) {
+    let edits_it = |edits: &Edits| edits.iter().any(|(p, _)| **p == *path);
+    let some = written.iter().any(edits_it);
+    for (i, edits) in written.iter().enumerate() {
+        if !edits.is_empty() && (edits_it(edits) || !some) {
+            let mut problem = problem.clone();
+            if let Some(place) = world.subjects.get(i).and_then(|s| s.place.as_ref()) {
+                problem = Problem::at(place, problem.message);
+            }
+            refused.insert(i, problem);
+        }
+    }
+}
+
+/// What does not hold of the world that was read again, by subject.
+fn check(
+    world: &World,
+    plan: &Plan,
+    remedies: &[Vec<Remedy>],
+    refused: &BTreeMap<usize, Problem>,
+    after: &World,
+) -> Vec<(usize, Problem)> {
+    let by_id: HashMap<&str, &Subject> = after.subjects.iter().map(|s| (&*s.id, s)).collect();
+    let known: BTreeSet<&str> = world.problems.iter().map(|p| p.message.as_str()).collect();
+    let leaves_network = remedies
+        .iter()
+        .flatten()
+        .any(|r| matches!(r, Remedy::PrivateNamespace(confinement::NamespaceKind::Net) | Remedy::OwnNetwork));
+    let mut wrong = Vec::new();
+    for (i, subject) in world.subjects.iter().enumerate() {
+        let list = match remedies.get(i) {
+            Some(list) if !refused.contains_key(&i) => list.as_slice(),
+            _ => &[],
+        };
+        let at = |message: String| match &subject.place {
+            Some(place) => Problem::at(place, message),
+            None => Problem::new(subject.id.clone(), message),
+        };
+        let Some(now) = by_id.get(&*subject.id) else {
+            wrong.push((i, at("after the change it could not be found again; change it by hand".into())));
+            continue;
+        };
+        let problem = path_of(subject).and_then(|path| {
+            after.problems.iter().find(|p| p.path == path && !known.contains(p.message.as_str()))
+        });
+        if let Some(problem) = problem {
+            let message =
+                format!("the change would make the file wrong ({}); change it by hand", problem.message);
+            wrong.push((i, at(message)));
+            continue;
+        }
+        let mut planned: Vec<Remedy> = list.to_vec();
+        planned.extend(plan.engine_remedies(world, subject));
+        let mut more = verify::unplanned(&subject.confinement, &now.confinement, &planned);
+        // Who leaves the host's network joins that of its neighbours.
+        more.retain(|part| !(leaves_network && *part == verify::Part::Network));
+        if let Some(part) = more.first() {
+            let message =
+                format!("the change would change {part} too, which is not planned; change it by hand");
+            wrong.push((i, at(message)));
+            continue;
+        }
+        if let Some(part) = verify::undone(&subject.confinement, &now.confinement, list).first() {
+            let message = format!("the change would leave {part} as before; change it by hand");
+            wrong.push((i, at(message)));
+        }
+    }
+    wrong
+}

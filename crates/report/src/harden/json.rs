@@ -1,0 +1,87 @@
+//! JSON by the published schema `stockade.harden/1` (`schemas/stockade.harden-1.schema.json`), which only grows.
+
+use std::io::{self, Write};
+
+use harden::diff;
+use serde_json::{Value, json};
+use techniques::plan::{Planned, Remedies};
+use techniques::solver::Depth;
+
+use super::{HardenReport, State};
+use crate::{TOOL, io_error, walls};
+
+/// The value of `schema`.
+pub const SCHEMA: &str = "stockade.harden/1";
+
+/// Writes one object and a newline.
+pub fn write(report: &HardenReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let mut out = io::BufWriter::with_capacity(1 << 16, out);
+    let subjects: Vec<Value> = report.plan.subjects.iter().filter_map(|p| subject(report, p)).collect();
+    let files: Vec<Value> = report
+        .hardening
+        .files
+        .iter()
+        .map(|file| json!({ "path": file.path, "diff": diff::unified(file) }))
+        .collect();
+    let whole = json!({
+        "schema": SCHEMA,
+        "tool": { "name": TOOL, "version": report.version },
+        "targets": report.targets,
+        "depth": report.depth,
+        "written": report.wrote,
+        "errors": report.world.problems,
+        "subjects": subjects,
+        "files": files,
+    });
+    serde_json::to_writer(&mut out, &whole).map_err(io_error)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+fn subject(report: &HardenReport<'_>, planned: &Planned) -> Option<Value> {
+    let subject = report.world.subjects.get(planned.subject)?;
+    let refusal = report.hardening.subjects.get(planned.subject).and_then(|w| w.refusal.as_ref());
+    let state = match report.state(planned) {
+        State::Sound => "sound",
+        State::Changed => "changed",
+        State::Refused => "refused",
+        State::Left => "left",
+    };
+    let left: Vec<Value> = planned
+        .left
+        .iter()
+        .map(|left| {
+            json!({
+                "technique": left.technique.id,
+                "depth": depth(left.depth),
+                "pins": left.pins,
+                "elsewhere": left.elsewhere,
+            })
+        })
+        .collect();
+    let mut value = json!({
+        "id": subject.id,
+        "name": subject.name,
+        "form": subject.form,
+        "place": subject.place,
+        "state": state,
+        "before": depth(planned.before),
+        "after": depth(planned.after),
+        "plan": remedies(&planned.plan),
+        "proven": planned.proven,
+        "alternatives": planned.alternatives.iter().map(remedies).collect::<Vec<_>>(),
+        "left": left,
+    });
+    if let (Some(problem), Some(object)) = (refusal, value.as_object_mut()) {
+        object.insert("refusal".into(), json!(problem));
+    }
+    Some(value)
+}
+
+fn depth(depth: Depth) -> Value {
+    json!({ "min": walls(depth.min), "max": walls(depth.max) })
+}
+
+fn remedies(plan: &Remedies) -> Value {
+    json!({ "cost": plan.cost, "remedies": plan.remedies })
+}

@@ -1,0 +1,71 @@
+//! What hardening changes: the plan for each subject, what of it is written where, and what is left to a person.
+
+pub mod json;
+pub mod sarif;
+pub mod text;
+
+use confinement::World;
+use harden::hardening::Hardening;
+use techniques::plan::{Plan, Planned};
+use techniques::solver::Depth;
+
+/// All that one run of `stockade harden` found, for every format.
+#[derive(Clone, Copy, Debug)]
+pub struct HardenReport<'a> {
+    pub world: &'a World,
+    pub plan: &'a Plan,
+    pub hardening: &'a Hardening,
+    /// What was asked to be hardened, as the user wrote it.
+    pub targets: &'a [String],
+    /// The version of the program.
+    pub version: &'a str,
+    /// Walls that were asked for.
+    pub depth: u8,
+    /// The files were written, and not only shown.
+    pub wrote: bool,
+    /// Paths that are no files: what was typed, whose new text is shown whole.
+    pub typed: &'a dyn IsTyped,
+}
+
+/// Whether a path stands for text that was typed.
+pub trait IsTyped: std::fmt::Debug {
+    fn is_typed(&self, path: &str) -> bool;
+}
+
+/// What is to be said of one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It has the depth, and nothing is to be done.
+    Sound,
+    /// Its plan is in the edited text.
+    Changed,
+    /// It has a plan that cannot be written for it.
+    Refused,
+    /// No plan brings it to the depth.
+    Left,
+}
+
+impl HardenReport<'_> {
+    fn state(&self, planned: &Planned) -> State {
+        let written = self.hardening.subjects.get(planned.subject);
+        if written.is_some_and(|w| w.refusal.is_some()) {
+            State::Refused
+        } else if !planned.left.is_empty() {
+            State::Left
+        } else if planned.plan.remedies.is_empty() {
+            State::Sound
+        } else {
+            State::Changed
+        }
+    }
+}
+
+/// "open", "held by 2 walls", "held; no path is known".
+fn standing(depth: Depth) -> String {
+    match depth {
+        Depth { max: 0, .. } => "open".into(),
+        Depth { min: 0, .. } => "undetermined".into(),
+        Depth { min: u8::MAX, .. } => "held; no path is known".into(),
+        Depth { min, .. } => format!("held by {}", crate::words::walls(min)),
+    }
+}

@@ -1,0 +1,187 @@
+//! For people: the plan in words, then the change as a unified diff that `git apply` takes.
+
+use std::io::{self, Write};
+
+use confinement::Subject;
+use harden::diff;
+use techniques::plan::{Planned, Remedies};
+
+use super::{HardenReport, State, standing};
+use crate::escape::one_line;
+
+pub struct Options {
+    pub colour: bool,
+    /// Subjects for which nothing is to be done too.
+    pub all: bool,
+}
+
+pub fn write(report: &HardenReport<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let mut sound = 0;
+    let mut shown = false;
+    for planned in &report.plan.subjects {
+        let Some(subject) = report.world.subjects.get(planned.subject) else { continue };
+        let state = report.state(planned);
+        if state == State::Sound && !options.all {
+            sound += 1;
+            continue;
+        }
+        subject_block(report, planned, subject, state, options, out)?;
+        shown = true;
+    }
+    if shown {
+        writeln!(out)?;
+    }
+    if !report.wrote {
+        for file in &report.hardening.files {
+            if report.typed.is_typed(&file.path) {
+                writeln!(out, "{}\n", file.after.trim_end())?;
+            } else {
+                coloured_diff(&diff::unified(file), options.colour, out)?;
+                writeln!(out)?;
+            }
+        }
+    }
+    summary(report, sound, out)
+}
+
+fn subject_block(
+    report: &HardenReport<'_>,
+    planned: &Planned,
+    subject: &Subject,
+    state: State,
+    options: &Options,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let name = one_line(&subject.name);
+    let (bold, plain) = if options.colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let before = standing(planned.before);
+    match state {
+        State::Sound => return writeln!(out, "{bold}{name}{plain}: {before}; nothing to change"),
+        State::Changed | State::Left => {
+            let after = standing(planned.after);
+            let verb = if report.wrote { "now" } else { "after the change" };
+            if planned.plan.remedies.is_empty() {
+                writeln!(out, "{bold}{name}{plain}: {before}; no change that may be made here helps")?;
+            } else {
+                writeln!(
+                    out,
+                    "{bold}{name}{plain}: {before}; {verb} {after}{}",
+                    cost(&planned.plan, planned)
+                )?;
+            }
+        }
+        State::Refused => {
+            writeln!(
+                out,
+                "{bold}{name}{plain}: {before}; not changed, to be done by hand{}",
+                cost(&planned.plan, planned)
+            )?;
+        }
+    }
+    remedies(&planned.plan, "  ", out)?;
+    if let Some(problem) = report.hardening.subjects.get(planned.subject).and_then(|w| w.refusal.as_ref()) {
+        writeln!(out, "  not written: {}", one_line(&problem.to_string()))?;
+    }
+    for (number, alternative) in planned.alternatives.iter().enumerate() {
+        writeln!(out, "  or, {} (cost {}):", ordinal(number), alternative.cost)?;
+        remedies(alternative, "    ", out)?;
+    }
+    for left in &planned.left {
+        write!(out, "  left: {} [{}]", left.technique.title, left.technique.id)?;
+        if !left.pins.is_empty() {
+            let pins: Vec<&str> = left.pins.iter().map(|p| &**p).collect();
+            write!(out, "; kept open by {}", pins.join(", "))?;
+        }
+        writeln!(out)?;
+        for advice in &left.elsewhere {
+            writeln!(out, "    elsewhere: {}", one_line(&advice.summary))?;
+        }
+        if left.pins.is_empty() && left.elsewhere.is_empty() {
+            for mitigation in left.technique.mitigations.iter().take(2) {
+                writeln!(out, "    a person: {}", one_line(mitigation))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cost(plan: &Remedies, planned: &Planned) -> String {
+    let proven = if planned.proven { "" } else { ", not proven to be the least" };
+    format!(" (cost {}{proven})", plan.cost)
+}
+
+fn remedies(plan: &Remedies, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+    for advice in &plan.remedies {
+        let behaviour = if advice.changes_behaviour { "" } else { "; changes no behaviour" };
+        writeln!(
+            out,
+            "{indent}{} [{}, cost {}{behaviour}]",
+            one_line(&advice.summary),
+            advice.id,
+            advice.cost
+        )?;
+    }
+    Ok(())
+}
+
+fn ordinal(number: usize) -> String {
+    match number {
+        0 => "next best".into(),
+        n => format!("next best {}", n + 1),
+    }
+}
+
+fn coloured_diff(diff: &str, colour: bool, out: &mut dyn Write) -> io::Result<()> {
+    if !colour {
+        return out.write_all(diff.as_bytes());
+    }
+    for line in diff.split_inclusive('\n') {
+        let code = match line.as_bytes() {
+            [b'-', b'-', b'-', ..] | [b'+', b'+', b'+', ..] => "\x1b[1m",
+            [b'-', ..] => "\x1b[31m",
+            [b'+', ..] => "\x1b[32m",
+            [b'@', ..] => "\x1b[36m",
+            _ => "",
+        };
+        match code {
+            "" => out.write_all(line.as_bytes())?,
+            code => write!(
+                out,
+                "{code}{}\x1b[0m{}",
+                line.trim_end_matches('\n'),
+                if line.ends_with('\n') { "\n" } else { "" }
+            )?,
+        }
+    }
+    Ok(())
+}
+
+fn summary(report: &HardenReport<'_>, sound: usize, out: &mut dyn Write) -> io::Result<()> {
+    let count = |state| report.plan.subjects.iter().filter(|p| report.state(p) == state).count();
+    let files = report.hardening.files.len();
+    let changed = count(State::Changed);
+    let mut parts = vec![format!("{changed} to change in {}", plural(files, "file"))];
+    if report.wrote {
+        parts = vec![format!("{changed} changed in {}", plural(files, "file"))];
+    }
+    let (refused, left) = (count(State::Refused), count(State::Left));
+    if refused > 0 {
+        parts.push(format!("{refused} to change by hand"));
+    }
+    if left > 0 {
+        parts.push(format!("{left} that no allowed change brings to {}", crate::words::walls(report.depth)));
+    }
+    if sound > 0 {
+        parts.push(format!("{sound} not shown: nothing to change (--all)"));
+    }
+    writeln!(out, "{}", parts.join("; "))?;
+    let some_file = report.hardening.files.iter().any(|f| !report.typed.is_typed(&f.path));
+    if some_file && !report.wrote {
+        writeln!(out, "nothing is written yet: --write writes it, or pipe this to `git apply`")?;
+    }
+    Ok(())
+}
+
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
