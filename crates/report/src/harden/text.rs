@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use confinement::Subject;
 use harden::diff;
-use techniques::plan::{Planned, Remedies};
+use techniques::plan::{Left, Planned, Remedies};
 
 use super::{HardenReport, State, standing};
 use crate::escape::one_line;
@@ -86,20 +86,36 @@ fn subject_block(
         writeln!(out, "  or, {} (cost {}):", ordinal(number), alternative.cost)?;
         remedies(alternative, "    ", out)?;
     }
-    for left in &planned.left {
-        write!(out, "  left: {} [{}]", left.technique.title, left.technique.id)?;
-        if !left.pins.is_empty() {
-            let pins: Vec<&str> = left.pins.iter().map(|p| &**p).collect();
-            write!(out, "; kept open by {}", pins.join(", "))?;
-        }
-        writeln!(out)?;
-        for advice in &left.elsewhere {
-            writeln!(out, "    elsewhere: {}", one_line(&advice.summary))?;
-        }
-        if left.pins.is_empty() && left.elsewhere.is_empty() {
-            for mitigation in left.technique.mitigations.iter().take(2) {
-                writeln!(out, "    a person: {}", one_line(mitigation))?;
-            }
+    for group in planned.left.chunk_by(|a, b| is_alike(a, b)) {
+        what_is_left(group, out)?;
+    }
+    Ok(())
+}
+
+/// Left for the same reason, and to be closed by the same means.
+fn is_alike(a: &Left, b: &Left) -> bool {
+    let advice = |left: &Left| left.elsewhere.iter().map(|a| a.summary.clone()).collect::<Vec<_>>();
+    a.pins == b.pins && advice(a) == advice(b) && (!advice(a).is_empty() || !a.pins.is_empty())
+}
+
+fn what_is_left(group: &[Left], out: &mut dyn Write) -> io::Result<()> {
+    let Some(first) = group.first() else { return Ok(()) };
+    write!(out, "  left: {} [{}]", first.technique.title, first.technique.id)?;
+    if group.len() > 1 {
+        let rest: Vec<&str> = group.iter().skip(1).map(|left| left.technique.id).collect();
+        write!(out, ", and {} more ({})", rest.len(), rest.join(", "))?;
+    }
+    if !first.pins.is_empty() {
+        let pins: Vec<&str> = first.pins.iter().map(|p| &**p).collect();
+        write!(out, "; kept open by {}", pins.join(", "))?;
+    }
+    writeln!(out)?;
+    for advice in &first.elsewhere {
+        writeln!(out, "    elsewhere: {}", one_line(&advice.summary))?;
+    }
+    if first.pins.is_empty() && first.elsewhere.is_empty() {
+        for mitigation in first.technique.mitigations.iter().take(2) {
+            writeln!(out, "    by hand: {}", one_line(mitigation))?;
         }
     }
     Ok(())
@@ -159,7 +175,7 @@ fn coloured_diff(diff: &str, colour: bool, out: &mut dyn Write) -> io::Result<()
 fn summary(report: &HardenReport<'_>, sound: usize, out: &mut dyn Write) -> io::Result<()> {
     let count = |state| report.plan.subjects.iter().filter(|p| report.state(p) == state).count();
     let files = report.hardening.files.len();
-    let changed = count(State::Changed);
+    let changed = report.hardening.subjects.iter().filter(|w| !w.edits.is_empty()).count();
     let mut parts = vec![format!("{changed} to change in {}", plural(files, "file"))];
     if report.wrote {
         parts = vec![format!("{changed} changed in {}", plural(files, "file"))];

@@ -254,6 +254,11 @@ impl<'a> Obligations<'a> {
                 }
             }
         }
+        // Those with the same answer stand together.
+        left.sort_by_cached_key(|l| {
+            let elsewhere: Vec<String> = l.elsewhere.iter().map(|a| a.summary.clone()).collect();
+            (l.pins.clone(), elsewhere, l.technique.id)
+        });
         left
     }
 }
