@@ -39,16 +39,14 @@ pub(super) fn plan(start: &Start, named: &[Named], wanted: CapabilitySet, keep: 
     if gives(&unchanged) {
         return Some(unchanged);
     }
-    let fewer = single(start, named, wanted, true);
-    let without_all = single(start, named, wanted, false);
     let only = only_these(named, wanted);
     // Adding back would hand out to another user than root what it does not have now.
-    let order = if keep && (!start.hands_out || only.add.is_empty()) {
-        [only, fewer, without_all]
-    } else {
-        [fewer, without_all, only]
-    };
-    order.into_iter().filter(|plan| !(start.hands_out && !plan.add.is_empty())).find(gives)
+    let may = |plan: &Plan| gives(plan) && !(start.hands_out && !plan.add.is_empty());
+    if keep && may(&only) {
+        return Some(only);
+    }
+    let plans = [single(start, named, wanted, true), single(start, named, wanted, false), only];
+    plans.into_iter().filter(may).min_by_key(Plan::new_words)
 }
 
 /// Names taken away from what is added, and single ones dropped; `ALL` stays where `keeps_all` and is taken away
@@ -79,6 +77,10 @@ fn only_these(named: &[Named], wanted: CapabilitySet) -> Plan {
 }
 
 impl Plan {
+    fn new_words(&self) -> usize {
+        usize::from(self.drop_all) + self.drop.iter().count() + self.add.iter().count()
+    }
+
     /// What the engine makes of the names that are left and the new ones (the rules are those of
     /// `confinement::confine`).
     fn gives(&self, start: &Start, named: &[Named]) -> CapabilitySet {

@@ -128,13 +128,20 @@ impl Settings {
             Some(plain) if drops_privileged => plain,
             _ => c,
         };
-        let mut capabilities = false;
+        // All remedies of capabilities are one change.
+        let is_capability = |remedy: &Remedy| {
+            matches!(
+                remedy,
+                Remedy::DropCapability(_) | Remedy::RemoveAllCapabilities | Remedy::KeepCapabilities(_)
+            )
+        };
+        if remedies.iter().any(is_capability) {
+            self.capabilities(c, remedies)?;
+        }
         for remedy in remedies {
             match remedy {
                 Remedy::DropPrivileged => self.drop_privileged(c)?,
-                Remedy::DropCapability(_) | Remedy::RemoveAllCapabilities | Remedy::KeepCapabilities(_) => {
-                    capabilities = true;
-                }
+                Remedy::DropCapability(_) | Remedy::RemoveAllCapabilities | Remedy::KeepCapabilities(_) => {}
                 Remedy::RunAsNonRoot => self.run_as_non_root(c)?,
                 Remedy::UserNamespace => self.user_namespace(c)?,
                 Remedy::NoNewPrivileges => self.no_new_privileges(plain),
@@ -167,9 +174,6 @@ impl Settings {
             if let Remedy::RemoveDeviceRule(number) = remedy {
                 self.remove_device_rule(plain, *number)?;
             }
-        }
-        if capabilities {
-            self.capabilities(c, remedies)?;
         }
         Ok(())
     }
@@ -728,7 +732,10 @@ impl Settings {
 
     /// Gives the container the capabilities that it has after all remedies, by the engine's own rules.
     fn capabilities(&mut self, c: &Confinement, remedies: &[Remedy]) -> Result<(), Refusal> {
-        let after = apply_all(remedies, c);
+        // On a container that is not privileged it would mean one that nothing else was asked for.
+        let is_moot =
+            |remedy: &Remedy| *remedy == Remedy::DropPrivileged && c.privileged.value == Some(false);
+        let after = apply_all(remedies.iter().filter(|remedy| !is_moot(remedy)), c);
         if c.privileged.value != Some(false) && !remedies.contains(&Remedy::DropPrivileged) {
             return Err(self.refuse(
                 Some(&c.privileged.origin),
