@@ -7,4 +7,5 @@
 
 pub mod draft;
 pub mod tree;
+pub mod quadlet;
 pub mod run;

@@ -178,11 +178,18 @@ pub(crate) fn removal(text: &str, words: &[Range<usize>]) -> Option<Vec<Edit>> {
         } else if is_continued && goes_on {
             line..(after_line + 1).min(text.len())
         } else if is_continued && after.trim().is_empty() {
-            // Without this line the one above would go on behind the comments.
-            if above.len() < line {
+            let mut start = before_blank(text.get(..from)?);
+            // The lines before it may go as well.
+            while let Some(before) = edits.pop_if(|before| before.range.end >= start) {
+                start = before_blank(text.get(..before.range.start)?).min(before.range.start);
+            }
+            // A comment cannot be continued: the line above it would go on behind it.
+            let head = text.get(..start)?;
+            let head = head.strip_suffix('\n').unwrap_or(head).rsplit('\n').next().unwrap_or("");
+            if head.trim_start().starts_with(['#', ';']) {
                 return None;
             }
-            before_blank(text.get(..from)?)..to
+            start..to
         } else {
             to_next(text, from, to)
         };

@@ -125,6 +125,11 @@ pub(crate) fn is_wrapper(name: &str) -> bool {
     )
 }
 
+/// Whether Podman splits the values of an option at commas.
+pub(crate) fn is_podman_list(long: &str) -> bool {
+    flags::RUN.iter().any(|flag| flag.long == long && flag.takes == flags::Takes::List)
+}
+
 /// What a command line makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
