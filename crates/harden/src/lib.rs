@@ -6,6 +6,6 @@
 //! judges anew; only then is anything shown as done, or written.
 
 pub mod draft;
-pub mod tree;
 pub mod quadlet;
 pub mod run;
+pub mod tree;

@@ -11,7 +11,7 @@ use confinement::{
 };
 use sources::options::{self, ASSUMED_HOME, Reference, Surroundings, UNKNOWN};
 use techniques::needs;
-use techniques::remedy::{LimitKind, Remedy, apply_all};
+use techniques::remedy::{LimitKind, Remedy, apply_all, rule_text};
 
 use super::capabilities;
 use crate::draft::Refusal;
@@ -153,8 +153,7 @@ impl Settings {
                 Remedy::DefaultPaths => self.default_paths(plain)?,
                 Remedy::PrivateNamespace(kind) => self.private_namespace(plain, *kind)?,
                 Remedy::RemoveDevice(path) => self.remove_device(plain, path)?,
-                // Below, for the numbers count the rules before any is removed.
-                Remedy::RemoveDeviceRule(_) => {}
+                Remedy::RemoveDeviceRule(rule) => self.remove_device_rule(plain, rule)?,
                 Remedy::RemoveControlApi => self.remove_control_api(c)?,
                 Remedy::Limit(kind) => self.limit(c, *kind),
                 Remedy::RemoveSysctl(key) => self.remove_sysctl(c, key)?,
@@ -168,11 +167,6 @@ impl Settings {
                 | Remedy::RemoveSecret => {
                     return Err(self.refuse(None, "no option of the command says this change"));
                 }
-            }
-        }
-        for remedy in remedies {
-            if let Remedy::RemoveDeviceRule(number) = remedy {
-                self.remove_device_rule(plain, *number)?;
             }
         }
         Ok(())
@@ -582,24 +576,20 @@ impl Settings {
         origin.place().is_some_and(|place| self.list.iter().any(|setting| holds(&setting.place, place)))
     }
 
-    fn remove_device_rule(&mut self, plain: &Confinement, number: usize) -> Result<(), Refusal> {
-        let Some(rule) = plain.devices.asked.get(number) else { return Ok(()) };
-        let origin = rule.origin.clone();
-        let node = rule.get().and_then(|rule| rule.node.clone());
-        let at = self.list.iter().position(|setting| {
-            matches!(setting.name, "device" | "device-cgroup-rule")
-                && origin.place().is_some_and(|place| holds(&setting.place, place))
-        });
-        let Some(at) = at else {
-            return Err(self.said_elsewhere(&origin, "the device rule"));
+    fn remove_device_rule(&mut self, plain: &Confinement, rule: &str) -> Result<(), Refusal> {
+        let is_it = |value: &str| {
+            options::device_rule(value, &Origin::Nowhere)
+                .is_ok_and(|fact| fact.get().is_some_and(|read| rule_text(read) == rule))
         };
-        match node {
-            Some(node) => {
-                self.remove_items(at, |item| HostPath::new(device_host(item)) == node);
-            }
-            None => self.remove(at),
+        let asked = plain
+            .devices
+            .asked
+            .iter()
+            .find(|asked| asked.get().is_some_and(|read| read.node.is_none() && rule_text(read) == rule));
+        match (self.remove_named(&["device-cgroup-rule"], is_it), asked) {
+            (false, Some(asked)) => Err(self.said_elsewhere(&asked.origin, "the device rule")),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn remove_control_api(&mut self, c: &Confinement) -> Result<(), Refusal> {

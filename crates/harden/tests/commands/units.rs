@@ -56,7 +56,7 @@ const UNITS: &[(&str, &str, &str)] = &[
     ("Network=a.network\nNetwork=host\n", "own net", "Network=a.network\n"),
     ("AddDevice=-/dev/sda\nAddDevice=/dev/kvm\n", "device /dev/sda", "AddDevice=/dev/kvm\n"),
     ("AddDevice=/dev/kvm /dev/sda:/dev/x:r\n", "device /dev/sda", "AddDevice=/dev/kvm\n"),
-    ("PodmanArgs=--device-cgroup-rule 'a *:* rwm'\n", "rule 0", ""),
+    ("PodmanArgs=--device-cgroup-rule 'a *:* rwm'\n", "rule a *:* rwm", ""),
     ("UserNS=host\n", "userns", "UserNS=auto\n"),
     ("", "userns", "UserNS=auto\n"),
     ("RemapUsers=manual\nUIDMap=0:0:9 9:10:9\n", "userns", "RemapUsers=auto\n"),
