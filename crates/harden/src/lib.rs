@@ -10,6 +10,8 @@ pub mod diff;
 pub mod draft;
 pub mod editor;
 pub mod hardening;
+pub mod quadlet;
+pub mod run;
 pub mod tree;
 pub mod verify;
 pub mod write;

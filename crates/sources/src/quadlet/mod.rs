@@ -6,6 +6,7 @@
 //! pkg/systemd/quadlet/quadlet.go.
 
 mod unit;
+pub mod written;
 
 use std::path::Path;
 use std::sync::Arc;

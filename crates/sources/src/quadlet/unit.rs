@@ -2,6 +2,7 @@
 //! (pkg/systemd/parser/unitfile.go): sections, `Key=Value` with continued lines, repeated keys, an empty value that
 //! takes back those before it, words with quotes, and specifiers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use confinement::{Place, Problem};
@@ -17,6 +18,24 @@ pub(super) struct Entry {
     pub(super) value: String,
     /// Of the value, or of the key where the value is empty.
     pub(super) place: Place,
+    /// The bytes of its lines, with the last one's end.
+    pub(super) lines: Range<usize>,
+    /// The parts of the value that stand in the text letter by letter: offset in the value, offset in the text, length.
+    pieces: Vec<(usize, usize, usize)>,
+}
+
+impl Entry {
+    /// The bytes of the text that hold a part of the value.
+    pub(super) fn span(&self, from: usize, to: usize) -> Range<usize> {
+        let at = |offset: usize, is_end: bool| {
+            let piece = self.pieces.iter().rev().find(|(value, ..)| *value + usize::from(is_end) <= offset);
+            piece.or(self.pieces.first()).map_or(self.lines.end, |(value, text, length)| {
+                text + offset.saturating_sub(*value).min(*length)
+            })
+        };
+        let start = at(from, false);
+        start..at(to, to > from).max(start)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -28,6 +47,7 @@ impl Unit {
     pub(super) fn parse(text: &str, path: &Arc<str>, problems: &mut Vec<Problem>) -> Unit {
         let mut unit = Unit::default();
         let mut section = String::new();
+        let offset_of = |part: &str| (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
         let mut lines = text.lines().enumerate();
         while let Some((number, line)) = lines.next() {
             let trimmed = line.trim();
@@ -58,6 +78,8 @@ impl Unit {
             let column = line.chars().count() - start.chars().count();
             let mut value = start.trim_end().to_owned();
             let first = value.chars().count();
+            let mut pieces = vec![(0, offset_of(start), value.len())];
+            let mut last_line = line;
             // A continued line goes on behind comments, with a blank in place of the backslash.
             while let Some(body) = value.strip_suffix('\\') {
                 value = body.to_owned();
@@ -65,10 +87,25 @@ impl Unit {
                 while next.is_some_and(|(_, line)| line.trim_start().starts_with(['#', ';'])) {
                     next = lines.next();
                 }
+                if let Some((_, _, length)) = pieces.last_mut() {
+                    *length -= 1;
+                }
                 let Some((_, line)) = next else { break };
                 value.push(' ');
+                pieces.push((value.len(), offset_of(line.trim()), line.trim().len()));
                 value.push_str(line.trim());
+                last_line = line;
             }
+            let blank = value.len() - value.trim_start().len();
+            for (at, text, length) in &mut pieces {
+                let cut = blank.saturating_sub(*at).min(*length);
+                (*at, *text, *length) = ((*at + cut).saturating_sub(blank), *text + cut, *length - cut);
+            }
+            let end = offset_of(last_line) + last_line.len();
+            let newline = text.get(end..).map_or(0, |rest| match rest {
+                _ if rest.starts_with("\r\n") => 2,
+                _ => usize::from(rest.starts_with('\n')),
+            });
             let key = key.trim();
             let place =
                 if value.is_empty() { place(indent, key.chars().count()) } else { place(column, first) };
@@ -77,6 +114,8 @@ impl Unit {
                 key: key.to_owned(),
                 value: value.trim().to_owned(),
                 place,
+                lines: offset_of(line)..end + newline,
+                pieces,
             });
         }
         unit
@@ -102,13 +141,22 @@ impl Unit {
 
 /// A whole value as a word.
 pub(super) fn word(entry: &Entry, value: String) -> Word {
-    Word { value, place: entry.place.clone(), unknown: Vec::new(), splits: false }
+    Word {
+        value,
+        place: entry.place.clone(),
+        unknown: Vec::new(),
+        splits: false,
+        span: entry.span(0, entry.value.len()),
+        alone: true,
+    }
 }
 
 /// A value cut into words at blanks; quotes hold words together, backslashes escape as in C.
 pub(super) fn words(entry: &Entry, specifiers: &dyn Fn(&str) -> String) -> Vec<Word> {
     let mut found = Vec::new();
     let mut characters = entry.value.chars().enumerate().peekable();
+    let offsets: Vec<usize> = entry.value.char_indices().map(|(at, _)| at).collect();
+    let offset = |number: usize| offsets.get(number).copied().unwrap_or(entry.value.len());
     loop {
         while characters.next_if(|(_, c)| c.is_whitespace()).is_some() {}
         let Some((start, _)) = characters.peek().copied() else { return found };
@@ -155,7 +203,15 @@ pub(super) fn words(entry: &Entry, specifiers: &dyn Fn(&str) -> String) -> Vec<W
             place.column = place.column.saturating_add(clamp(start));
             place.length = clamp(end - start);
         }
-        found.push(Word { value: specifiers(&value), place, unknown: Vec::new(), splits: false });
+        let span = entry.span(offset(start), offset(end));
+        found.push(Word {
+            value: specifiers(&value),
+            place,
+            unknown: Vec::new(),
+            splits: false,
+            span,
+            alone: true,
+        });
     }
 }
 

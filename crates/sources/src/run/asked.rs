@@ -38,14 +38,15 @@ pub(crate) struct Global {
 }
 
 /// One option with its value. `value` is `None` for one that takes nothing and was given nothing.
-struct Given<'w> {
-    flag: &'static Flag,
+pub(super) struct Given<'w> {
+    pub(super) flag: &'static Flag,
+    /// The word that holds the value; the option's own where it has none.
     word: &'w Word,
-    value: Option<&'w str>,
+    pub(super) value: Option<&'w str>,
     origin: Origin,
 }
 
-enum Next<'w> {
+pub(super) enum Next<'w> {
     Options(Vec<Given<'w>>, usize),
     /// A word that is no option, or the end: options end here.
     Stop,
@@ -168,6 +169,45 @@ pub(crate) fn read_global(words: &[Word], engine: EngineKind) -> (Global, usize)
     }
 }
 
+/// Goes through options up to the first word that is none, and hands each step with the number of its first word
+/// and how many it takes to `take`; gives how many words they are together.
+pub(super) fn walk<'w>(
+    words: &'w [Word],
+    engine: EngineKind,
+    more: &'static [Flag],
+    take: &mut dyn FnMut(Next<'w>, usize, usize),
+) -> usize {
+    let tables: &[&'static [Flag]] = &[RUN, more];
+    let mut at = 0;
+    loop {
+        let step = next(words, at, engine, tables);
+        let used = match &step {
+            Next::Options(_, used) => *used,
+            Next::End => {
+                take(step, at, 1);
+                return at + 1;
+            }
+            // A variable in the image's place that is more likely to hold options.
+            Next::Stop if words.get(at).is_some_and(|word| holds_options(word, words.get(at + 1))) => 1,
+            Next::Stop => return at,
+            // Where the value would be a word of its own: taken for one if an image can still follow it.
+            Next::UnknownOption(_, 0)
+                if words.get(at + 1).is_some_and(|next| !next.value.starts_with('-'))
+                    && words.get(at + 2).is_some() =>
+            {
+                2
+            }
+            Next::UnknownOption(..) => 1,
+            Next::NoValue(_) => {
+                take(step, at, words.len().saturating_sub(at));
+                return words.len();
+            }
+        };
+        take(step, at, used);
+        at += used;
+    }
+}
+
 /// Reads options up to the first word that is none; gives how many words they are.
 pub(crate) fn read_options(
     words: &[Word],
@@ -175,57 +215,33 @@ pub(crate) fn read_options(
     more: &'static [Flag],
     asked: &mut Asked,
 ) -> usize {
-    let tables: &[&'static [Flag]] = &[RUN, more];
-    let mut at = 0;
-    let mut unknown_options: Option<Origin> = None;
-    loop {
-        match next(words, at, around.engine, tables) {
-            Next::Options(given, used) => {
-                for option in given {
-                    asked.option(option, around);
-                }
-                at += used;
+    let mut hidden: Option<Origin> = None;
+    let used = walk(words, around.engine, more, &mut |step, at, _| {
+        let Some(word) = words.get(at) else { return };
+        match step {
+            Next::Options(given, _) => given.into_iter().for_each(|option| asked.option(option, around)),
+            Next::Stop => {
+                hidden.get_or_insert_with(|| word.origin());
             }
-            Next::End => {
-                at += 1;
-                break;
-            }
-            Next::Stop => match words.get(at) {
-                // A variable in the image's place that is more likely to hold options.
-                Some(word) if holds_options(word, words.get(at + 1)) => {
-                    unknown_options.get_or_insert_with(|| word.origin());
-                    at += 1;
-                }
-                _ => break,
-            },
             Next::UnknownOption(name, used) => {
-                let Some(word) = words.get(at) else { break };
                 let dashes = if used == 1 && !word.value.starts_with("--") { "-" } else { "--" };
                 let engine = around.engine.name();
                 let message =
                     format!("`{dashes}{name}` is not an option of `{engine} run` that is known here");
                 asked.problems.push(Problem::at(&word.place, message));
-                unknown_options.get_or_insert_with(|| word.origin());
-                // Where the value would be a word of its own: taken for one if an image can still follow it.
-                let has_value = used == 0
-                    && words.get(at + 1).is_some_and(|next| !next.value.starts_with('-'))
-                    && words.get(at + 2).is_some();
-                at += if has_value { 2 } else { 1 };
+                hidden.get_or_insert_with(|| word.origin());
             }
             Next::NoValue(flag) => {
-                if let Some(word) = words.get(at) {
-                    let message = format!("`--{}` has no value", flag.long);
-                    asked.problems.push(Problem::at(&word.place, message));
-                }
-                at = words.len();
-                break;
+                let message = format!("`--{}` has no value", flag.long);
+                asked.problems.push(Problem::at(&word.place, message));
             }
+            Next::End => {}
         }
-    }
-    if let Some(origin) = unknown_options {
+    });
+    if let Some(origin) = hidden {
         asked.hidden_options.get_or_insert(origin);
     }
-    at
+    used
 }
 
 /// Whether a variable whose content is not known, where options or the image may stand, is taken for options: what

@@ -8,6 +8,7 @@
 mod asked;
 mod flags;
 pub(crate) mod shell;
+pub mod written;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -124,6 +125,11 @@ pub(crate) fn is_wrapper(name: &str) -> bool {
     )
 }
 
+/// Whether Podman splits the values of an option at commas.
+pub(crate) fn is_podman_list(long: &str) -> bool {
+    flags::RUN.iter().any(|flag| flag.long == long && flag.takes == flags::Takes::List)
+}
+
 /// What a command line makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
@@ -156,7 +162,7 @@ impl<'a> Reader<'a> {
 
     /// Takes a command of the text; one that makes no container is passed over.
     pub(crate) fn take(&mut self, command: Command) {
-        let Some(Made { engine, engine_word, verb, global, words }) = made(&command) else { return };
+        let Some(Made { engine, engine_word, verb, global, words, .. }) = made(&command) else { return };
         // The endpoint may be set for this command alone.
         let mut realm = options::local_realm(engine);
         let endpoint = global.endpoint.or_else(|| {
@@ -345,14 +351,16 @@ struct Made<'c> {
     global: asked::Global,
     /// Behind the verb.
     words: &'c [Word],
+    /// The number of the first of them among the command's words.
+    first: usize,
 }
 
 fn made(command: &Command) -> Option<Made<'_>> {
     let (engine, at) = find_engine(&command.words)?;
     let engine_word = command.words.get(at)?;
     let words = command.words.get(at + 1..).unwrap_or_default();
-    let (global, used) = asked::read_global(words, engine);
-    let words = words.get(used..).unwrap_or_default();
+    let (global, global_used) = asked::read_global(words, engine);
+    let words = words.get(global_used..).unwrap_or_default();
     let verbs: Vec<&str> = words.iter().take(2).map(|word| word.value.as_str()).collect();
     let (verb, used) = match verbs.as_slice() {
         ["run" | "create", ..] => (Verb::Container, 1),
@@ -360,7 +368,8 @@ fn made(command: &Command) -> Option<Made<'_>> {
         ["pod", "create"] if engine == EngineKind::Podman => (Verb::Pod, 2),
         _ => return None,
     };
-    Some(Made { engine, engine_word, verb, global, words: words.get(used..).unwrap_or_default() })
+    let first = at + 1 + global_used + used;
+    Some(Made { engine, engine_word, verb, global, words: words.get(used..).unwrap_or_default(), first })
 }
 
 /// For values that name nothing but paths.

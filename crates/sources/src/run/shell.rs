@@ -7,6 +7,7 @@
 //! unknown after it. Here-documents are input, not commands, and are passed over.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use confinement::{Origin, Place};
@@ -29,6 +30,10 @@ pub(crate) struct Word {
     pub(crate) unknown: Vec<String>,
     /// No quotes hold it together, so that a variable in it may stand for any number of words.
     pub(crate) splits: bool,
+    /// The bytes of the text that it is written in.
+    pub(crate) span: Range<usize>,
+    /// What is written there stands for this word and no other.
+    pub(crate) alone: bool,
 }
 
 impl Word {
@@ -71,7 +76,7 @@ pub(crate) fn commands(text: &str, start: &Start<'_>, take: &mut dyn FnMut(Comma
 /// As [`commands`], for those between two offsets of a text; places are those of the whole text.
 pub(crate) fn commands_within(
     text: &str,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     start: &Start<'_>,
     take: &mut dyn FnMut(Command),
 ) {
@@ -431,8 +436,11 @@ impl<'a> Shell<'a> {
             self.expand_piece(piece, &mut value, &mut unknown);
         }
         let from = word.from + text.find('=').map_or(0, |at| at + 1);
-        let place = self.place(from.min(word.to), word.to);
-        Some((name.to_owned(), Word { value: tilde(value, self.start.home), place, unknown, splits: false }))
+        let from = from.min(word.to);
+        let place = self.place(from, word.to);
+        let value = tilde(value, self.start.home);
+        let word = Word { value, place, unknown, splits: false, span: from..word.to, alone: true };
+        Some((name.to_owned(), word))
     }
 
     fn assigned_value(&mut self, word: Option<&RawWord>) -> Value {
@@ -511,6 +519,7 @@ impl<'a> Shell<'a> {
         if present || !current.is_empty() {
             fields.push(current);
         }
+        let alone = fields.len() == 1;
         // Words with the same variable may share the name of what is not known in them.
         for field in fields {
             let field = if raw.starts_plain() { tilde(field, self.start.home) } else { field };
@@ -521,7 +530,8 @@ impl<'a> Shell<'a> {
             } else {
                 Vec::new()
             };
-            words.push(Word { value: field, place: place.clone(), unknown, splits });
+            let span = raw.from..raw.to;
+            words.push(Word { value: field, place: place.clone(), unknown, splits, span, alone });
         }
     }
 
