@@ -111,9 +111,12 @@ fn keep_capabilities(c: &Confinement, pins: &[Keep]) -> Option<Recommendation> {
     }
     let root = c.identity.root.value != Some(false);
     let image = needs::of_image(c);
+    let name = name(c);
+    let guess = root && image.is_none_or(|image| image.programs);
     let mut why = match image {
-        Some(image) if needed.is_empty() => format!("{} needs none of them", image.image),
-        Some(image) => format!("{} needs {}", image.image, names(needed)),
+        Some(_) if guess => format!("a guess, to be confirmed by a trial: {name} itself needs none of them"),
+        Some(_) if needed.is_empty() => format!("{name} needs none of them"),
+        Some(_) => format!("{name} needs {}", names(needed)),
         None if root => format!(
             "a guess, to be confirmed by a trial: {} is what entrypoints use that start as root and step down",
             names(needed)
@@ -126,7 +129,13 @@ fn keep_capabilities(c: &Confinement, pins: &[Keep]) -> Option<Recommendation> {
     if !pinned.minus(needed.union(added)).is_empty() {
         why.push_str(&format!("; {} is pinned", names(pinned.minus(needed.union(added)))));
     }
-    Some(Recommendation { remedy: Remedy::KeepCapabilities(keep), why, guess: image.is_none() && root })
+    Some(Recommendation { remedy: Remedy::KeepCapabilities(keep), why, guess })
+}
+
+/// The image's name, for sentences.
+fn name(c: &Confinement) -> String {
+    let reference = c.image.reference.get();
+    reference.map_or_else(|| "it".to_owned(), |text| needs::Reference::parse(text).name().to_owned())
 }
 
 fn pinned(pins: &[Keep]) -> CapabilitySet {
@@ -174,12 +183,14 @@ fn read_only_rootfs(c: &Confinement) -> Option<Recommendation> {
     if c.read_only_rootfs.value == Some(true) || !needs::wants_volumes(c).is_empty() {
         return None;
     }
-    let guess = needs::of_image(c).is_none();
-    let otherwise = format!(
+    if needs::of_image(c).is_some_and(|image| !image.programs) {
+        return because(Remedy::ReadOnlyRootfs, c, "");
+    }
+    let why = format!(
         "a guess, to be confirmed by a trial: most programs write to {} and their volumes alone",
         needs::list(&needs::writable_paths(c))
     );
-    because(Remedy::ReadOnlyRootfs, c, &otherwise).map(|r| Recommendation { guess, ..r })
+    Some(Recommendation { remedy: Remedy::ReadOnlyRootfs, why, guess: true })
 }
 
 fn limit(kind: LimitKind, c: &Confinement) -> Option<Recommendation> {

@@ -204,7 +204,10 @@ fn the_same_name_by_another_publisher_only_looks_like_the_image() {
     assert_eq!(needs::writable_paths(&c), ["/tmp", "/run"]);
     assert_eq!(extra_cost(&Remedy::RunAsNonRoot, &c), 2);
     let note = advice_note(&Remedy::RunAsNonRoot, &c).unwrap();
-    assert!(note.starts_with("acme/postgres looks like postgres"), "{note}");
+    assert!(
+        note.starts_with("acme/postgres looks like postgres, and is not known to be; postgres takes"),
+        "{note}"
+    );
     assert_eq!(advice_note(&Remedy::ReadOnlyRootfs, &c), None);
 }
 
@@ -320,6 +323,7 @@ fn going_against_what_an_image_needs_is_dear() {
     // The root file system.
     assert_eq!(cost(Remedy::ReadOnlyRootfs, "docker run nginx"), 0);
     assert_eq!(cost(Remedy::ReadOnlyRootfs, "docker run acme/app"), 2);
+    assert_eq!(cost(Remedy::ReadOnlyRootfs, "docker run python:3"), 2, "its program is not known");
     assert_eq!(cost(Remedy::ReadOnlyRootfs, "docker run grafana/grafana"), 4);
     // no_new_privs.
     assert_eq!(cost(Remedy::NoNewPrivileges, "docker run postgres"), 0);
@@ -376,6 +380,12 @@ fn notes_say_what_the_image_takes() {
     assert!(note(Remedy::ReadOnlyRootfs, "docker run grafana/grafana").contains("want a volume"));
     assert!(note(Remedy::NoNewPrivileges, "docker run redis").contains("setuid(2)"));
     assert_eq!(note(Remedy::RunAsNonRoot, "docker run acme/app"), "");
+    let in_pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  volumes: [{name: d, hostPath: {path: /srv/d}}]\n  \
+                  containers: [{name: c, image: 'postgres:17', volumeMounts: [{name: d, mountPath: /var/lib/postgresql/data}]}]";
+    assert_eq!(
+        note(Remedy::RunAsNonRoot, in_pod),
+        "postgres takes the user 999:999; it must be able to write to its volumes (`fsGroup`)"
+    );
 }
 
 #[test]

@@ -84,8 +84,8 @@ const PORT_START: &str = "net.ipv4.ip_unprivileged_port_start";
 
 /// Whether every user may listen on `port` (ip(7), ip_unprivileged_port_start), so that no one needs
 /// CAP_NET_BIND_SERVICE for it. In a network namespace of the container's own Docker sets the sysctl to 0 since 20.10
-/// (moby#41030), containerd since 2.0 (containerd#9348); Podman and CRI-O (cri-o#10050) leave the kernel's 1024. Not
-/// known counts as no.
+/// (moby#41030), containerd since 2.0 (containerd#9348); CRI-O does not (cri-o#10050), nor do Podman's own defaults
+/// (containers.conf(5), default_sysctls). Not known counts as no.
 pub fn is_free_port(port: u16, c: &Confinement) -> bool {
     use confinement::EngineKind::{Containerd, Crio, Docker, Podman};
     let first_free = |text: &str| text.trim().parse::<u16>().is_ok_and(|first| first <= port);
@@ -139,8 +139,8 @@ pub fn extra_cost(remedy: &Remedy, c: &Confinement) -> u8 {
             let costs = &table::costs().read_only_rootfs;
             match needs {
                 Some(_) if !wants_volumes(c).is_empty() => costs.data,
-                Some(_) => costs.known,
-                None => costs.unknown,
+                Some(needs) if !needs.programs => costs.known,
+                Some(_) | None => costs.unknown,
             }
         }
         Remedy::NoNewPrivileges => {
@@ -224,11 +224,12 @@ pub fn advice_note(remedy: &Remedy, c: &Confinement) -> Option<String> {
         return note(remedy, needs, reference, c);
     }
     let needs = looks_like(reference)?;
-    let name = Reference::parse(reference).path.into_owned();
+    let parsed = Reference::parse(reference);
+    let name = &parsed.path;
     match remedy {
         Remedy::RunAsNonRoot => Some(format!(
-            "{name} looks like {} and is not known to be it; if it is: {}",
-            needs.image,
+            "{name} looks like {}, and is not known to be; {}",
+            parsed.name(),
             user_note(needs, reference, c)
         )),
         _ => None,
@@ -236,11 +237,11 @@ pub fn advice_note(remedy: &Remedy, c: &Confinement) -> Option<String> {
 }
 
 fn note(remedy: &Remedy, needs: &ImageNeeds, reference: &str, c: &Confinement) -> Option<String> {
-    let name = &needs.image;
+    let name = Reference::parse(reference).name().to_owned();
     match remedy {
         Remedy::RunAsNonRoot => Some(user_note(needs, reference, c)),
         Remedy::DropCapability(_) | Remedy::KeepCapabilities(_) | Remedy::RemoveAllCapabilities => {
-            capability_note(taken(remedy, c), needs, c)
+            capability_note(taken(remedy, c), needs, &name, c)
         }
         Remedy::ReadOnlyRootfs => {
             let wants = wants_volumes(c);
@@ -270,9 +271,14 @@ fn note(remedy: &Remedy, needs: &ImageNeeds, reference: &str, c: &Confinement) -
 }
 
 fn user_note(needs: &ImageNeeds, reference: &str, c: &Confinement) -> String {
-    let name = &needs.image;
+    let parsed = Reference::parse(reference);
+    let name = parsed.name();
     let (uid, gid) = needs.user.ids_of(reference).unwrap_or(NON_ROOT);
-    let files = if keeps_files(c) { "; the files in its volumes must belong to that user" } else { "" };
+    let files = match keeps_files(c) {
+        true if in_pod(c) => "; it must be able to write to its volumes (`fsGroup`)",
+        true => "; the files in its volumes must belong to that user",
+        false => "",
+    };
     let port = match needs.low_port {
         Some(port) if wants_low_port(needs, c) => format!(
             "; port {port} is not free to it here: give it one of 1024 or more, or set {PORT_START} to {port}"
@@ -297,8 +303,7 @@ fn user_note(needs: &ImageNeeds, reference: &str, c: &Confinement) -> String {
     }
 }
 
-fn capability_note(taken: CapabilitySet, needs: &ImageNeeds, c: &Confinement) -> Option<String> {
-    let name = &needs.image;
+fn capability_note(taken: CapabilitySet, needs: &ImageNeeds, name: &str, c: &Confinement) -> Option<String> {
     let both = |set: CapabilitySet| CapabilitySet(taken.0 & set.0);
     let started = both(needs.bounding);
     if !started.is_empty() {

@@ -42,6 +42,9 @@ pub struct ImageNeeds {
     #[serde(default)]
     pub edited: Vec<String>,
     pub no_new_privileges: NoNewPrivileges,
+    /// It runs programs of one's own.
+    #[serde(default)]
+    pub programs: bool,
     /// Bytes.
     #[serde(default)]
     pub memory: Option<u64>,
