@@ -503,3 +503,33 @@ proptest! {
         }
     }
 }
+
+// ---- other people's containers ------------------------------------------------------------------------------
+
+#[test]
+fn whatever_people_wrote_recommendations_once_made_are_met() {
+    let folder = std::env::var_os("STOCKADE_CORPORA").map_or_else(
+        || std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora")),
+        std::path::PathBuf::from,
+    );
+    if !folder.is_dir() {
+        eprintln!("skipped: the corpora are absent (STOCKADE_CORPORA)");
+        return;
+    }
+    let targets: Vec<_> = ["compose", "kubernetes", "dockerfiles"].map(|name| folder.join(name)).into();
+    let world = sources::gather::paths(&targets, &sources::Context::assumed());
+    let (mut known, mut made) = (0, 0);
+    for subject in &world.subjects {
+        let c = &subject.confinement;
+        known += usize::from(needs::of_image(c).is_some());
+        let list = recommended(c, &[], None);
+        for r in &list {
+            assert!(r.remedy.apply(c) != **c, "{}: {r:?} changes nothing", subject.id);
+        }
+        made += list.len();
+        let again = recommended(&apply_all(list.iter().map(|r| &r.remedy), c), &[], None);
+        assert!(again.is_empty(), "{}: {again:?}", subject.id);
+    }
+    eprintln!("{} subjects, {known} of known images, {made} recommendations", world.subjects.len());
+    assert!(known > 100 && made > world.subjects.len(), "{known} known, {made} made");
+}
