@@ -140,10 +140,11 @@ no path is open. What is met already is not recommended, so a second run finds n
 | no service account token | the account is granted nothing; or it is the default one, and what it is granted is not known |
 | the image by its digest | the digest is known |
 
-For an image that is not in the table below, two of these are guesses and marked as such. A container that runs as root
+For an image that is not in the table below, these are guesses, and marked as such. A container that runs as root
 keeps {stepping_down}, which entrypoints use that start as root, own their data
-and step down, and NET_BIND_SERVICE where low ports are not free. And it is taken to write to {scratch} and its
-volumes alone. `stockade harden --trial` finds out.
+and step down, and NET_BIND_SERVICE where low ports are not free. It is taken to write to {scratch} and its volumes
+alone. And how much memory and how many processes it needs is not known (of few images it is). `stockade harden
+--trial` finds out.
 
 A low port is free to every user where `net.ipv4.ip_unprivileged_port_start` says so: Docker since 20.10 and containerd
 since 2.0 set it to 0 in a network of the container's own; Podman, CRI-O and the host's network keep 1024.
@@ -258,7 +259,7 @@ fn notes_cell(row: &ImageNeeds) -> String {
         parts.push(format!("{pids} processes and threads"));
     }
     if let Some(memory) = row.memory {
-        parts.push(format!("{memory} bytes of memory"));
+        parts.push(format!("{} MiB of memory", memory >> 20));
     }
     parts.extend(row.notes.clone());
     parts.join("; ")

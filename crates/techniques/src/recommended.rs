@@ -195,16 +195,22 @@ fn read_only_rootfs(c: &Confinement) -> Option<Recommendation> {
 
 fn limit(kind: LimitKind, c: &Confinement) -> Option<Recommendation> {
     let (fact, why): (&Fact<Option<u64>>, &str) = match kind {
-        LimitKind::Memory => (&c.limits.memory, "without one it can take the memory of the whole host"),
-        LimitKind::Pids => (&c.limits.pids, "without one it can take every process number of the host"),
-        LimitKind::Cpu => (&c.limits.cpu, "without one it can take the processors of the whole host"),
+        LimitKind::Memory => (&c.limits.memory, "the memory"),
+        LimitKind::Pids => (&c.limits.pids, "every process number"),
+        LimitKind::Cpu => (&c.limits.cpu, "the processors"),
     };
     let in_pod = c.engine.as_ref().is_some_and(|engine| engine.kind.is_cri());
     // A pod cannot say how many processes; the kubelet does (`podPidsLimit`).
     if matches!(fact.value, Some(Some(_))) || in_pod && kind == LimitKind::Pids {
         return None;
     }
-    because(Remedy::Limit(kind), c, why)
+    let remedy = Remedy::Limit(kind);
+    let why = format!("without a limit it can take {why} of the whole host");
+    let documented = needs::advice_note(&remedy, c);
+    let guess = documented.is_none();
+    let how_much = documented
+        .unwrap_or_else(|| "how much it needs is a guess, to be set by what it is seen to use".to_owned());
+    Some(Recommendation { remedy, why: format!("{why}; {how_much}"), guess })
 }
 
 /// Where nothing says that the workload uses the API: its account is granted nothing, or what it is granted is not

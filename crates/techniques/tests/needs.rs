@@ -263,6 +263,7 @@ fn data_that_a_tmpfs_would_lose_or_hide_wants_a_volume() {
 fn limits_are_no_lower_than_the_image_is_documented_to_need() {
     let limit = |kind, image: &str| needs::limit(kind, &confinement(&format!("docker run {image}")));
     assert_eq!(limit(LimitKind::Pids, "sonarqube"), 8192);
+    assert_eq!(limit(LimitKind::Memory, "cassandra"), 8 << 30);
     assert_eq!(limit(LimitKind::Pids, "nginx"), 512);
     assert_eq!(limit(LimitKind::Memory, "nginx"), 1 << 30);
     assert_eq!(limit(LimitKind::Cpu, "acme/app"), 2000);

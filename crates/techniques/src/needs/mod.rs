@@ -264,7 +264,7 @@ fn note(remedy: &Remedy, needs: &ImageNeeds, reference: &str, c: &Confinement) -
             needs.pids.map(|pids| format!("{name} is documented to need {pids} processes and threads"))
         }
         Remedy::Limit(LimitKind::Memory) => {
-            needs.memory.map(|bytes| format!("{name} is documented to need {bytes} bytes of memory"))
+            needs.memory.map(|bytes| format!("{name} is documented to need {} MiB", bytes >> 20))
         }
         _ => None,
     }
