@@ -17,7 +17,7 @@ fn main() {
         let files = convert(&root, folder, &mut errors);
         write(&out.join(format!("{name}.json")), &Value::Array(files), &mut errors);
     }
-    for name in ["objects", "devices", "remedies", "rows"] {
+    for name in ["objects", "devices", "remedies", "rows", "image-needs"] {
         let file = format!("data/{name}.yaml");
         println!("cargo::rerun-if-changed={file}");
         match read(&root.join(&file), &file) {

@@ -9,6 +9,8 @@ use anyhow::{Context as _, bail};
 use clap::CommandFactory;
 use techniques::flaw;
 use techniques::flaw_technique::not_judged;
+use techniques::keep;
+use techniques::needs::{self, Confidence, ImageNeeds, NoNewPrivileges, UserKind};
 use techniques::rows::rows;
 use techniques::technique::{Catalogue, Technique};
 
@@ -30,6 +32,7 @@ pub(crate) fn run(arguments: &Generate) -> anyhow::Result<u8> {
             write(folder, "techniques.md", &techniques_page())?;
             write(folder, "coverage.md", &coverage_page())?;
             write(folder, "flaws.md", &flaws_page())?;
+            write(folder, "recommended.md", &recommended_page())?;
         }
         other => bail!("`{other}` is not generated; use man or docs"),
     }
@@ -120,4 +123,152 @@ fn flaws_page() -> String {
         );
     }
     page
+}
+
+const RECOMMENDED: &str = "\
+`stockade harden --level recommended` adds good practice beyond paths to the plan: what a sound container has even where
+no path is open. What is met already is not recommended, so a second run finds nothing to do.
+
+| recommended | where |
+|---|---|
+| drop `ALL` capabilities and add back what is needed | it has more than the image needs when it is started as it is. What somebody added by name stays: whether it opens a path is for the plan |
+| `no_new_privs` | always, but where the image's file capabilities are what opens its port, where a capability was added for a user other than root, and in a pod beside `privileged` or CAP_SYS_ADMIN, which the API refuses |
+| a user other than root | the image names one or is documented to take it, its port is free to everyone, and nothing was added for root alone |
+| a read-only root file system, a tmpfs where the image writes | the image keeps nothing in it that a tmpfs would lose or hide; in a pod an `emptyDir` outlives the container, as its root file system does not |
+| the runtime's seccomp profile | none filters: a pod that asks for none, or an engine told to load none |
+| limits of memory and of processes | there is none. In a pod the number of processes is the kubelet's to say (`podPidsLimit`) |
+| no service account token | the account is granted nothing; or it is the default one, and what it is granted is not known |
+| the image by its digest | the digest is known |
+
+For an image that is not in the table below, these are guesses, and marked as such. A container that runs as root
+keeps {stepping_down}, which entrypoints use that start as root, own their data
+and step down, and NET_BIND_SERVICE where low ports are not free. It is taken to write to {scratch} and its volumes
+alone. And how much memory and how many processes it needs is not known (of few images it is). `stockade harden
+--trial` finds out.
+
+A low port is free to every user where `net.ipv4.ip_unprivileged_port_start` says so: Docker since 20.10 and containerd
+since 2.0 set it to 0 in a network of the container's own; Podman, CRI-O and the host's network keep 1024.
+
+## Pins
+
+`--keep` names what the workload must keep. A remedy that would take it is left out of the plan and of what is
+recommended. A user namespace leaves root what it is among its own; `namespace:user` keeps the host's ids.
+
+| pin | keeps |
+|---|---|
+";
+
+const IMAGES: &str = "
+## Known images
+
+An image is known by its repository, publisher and all: `nginx`, and the same under a registry that mirrors it with the
+path `library/nginx`. `acme/nginx` is another image, whatever it is built from. A tag without a number means the newest
+version. *started as root*: the capabilities its entrypoint uses then; none of them is needed under the user named.
+*writes*: what wants a tmpfs; **volume**: what the image declares as one; **keep**: what wants a volume of one's own.
+Facts marked *recalled* are stated from general knowledge, the others were read in their source.
+
+| image | user | started as root | writes | notes | source |
+|---|---|---|---|---|---|
+";
+
+fn recommended_page() -> String {
+    let capabilities: Vec<&str> = needs::stepping_down().iter().map(|c| c.name()).collect();
+    let scratch: Vec<String> = needs::scratch().iter().map(|path| format!("`{path}`")).collect();
+    let text = RECOMMENDED
+        .replace("{stepping_down}", &capabilities.join(", "))
+        .replace("{scratch}", &scratch.join(" and "));
+    let mut page = format!("# The recommended level\n\n{GENERATED}{text}");
+    for (spelling, meaning) in keep::ACCEPTED {
+        let _ = writeln!(page, "| `{spelling}` | {} |", cell(meaning));
+    }
+    page.push_str(IMAGES);
+    for row in needs::all() {
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {} |",
+            cell(&image_cell(row)),
+            cell(&user_cell(row)),
+            cell(&capabilities_cell(row)),
+            cell(&paths_cell(row)),
+            cell(&notes_cell(row)),
+            cell(&source_cell(row)),
+        );
+    }
+    page
+}
+
+fn image_cell(row: &ImageNeeds) -> String {
+    let mut text = row.paths.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
+    for (word, of) in [("from", &row.since), ("before", &row.before), ("variant", &row.variant)] {
+        if let Some(of) = of {
+            let _ = write!(text, " {word} {of}");
+        }
+    }
+    text
+}
+
+fn user_cell(row: &ImageNeeds) -> String {
+    let ids = |ids: Option<(u32, u32)>| ids.map_or("any".to_owned(), |(uid, gid)| format!("{uid}:{gid}"));
+    let mut who = ids(row.user.ids);
+    if row.user.alpine.is_some() {
+        let _ = write!(who, " (Alpine {})", ids(row.user.alpine));
+    }
+    match row.user.kind {
+        UserKind::Named => format!("{who}, its own"),
+        UserKind::Takes => who,
+        UserKind::Changes => format!("{who} with {}", row.user.changes.as_deref().unwrap_or("changes")),
+        UserKind::Root => "root".into(),
+        UserKind::Undocumented => "not documented".into(),
+    }
+}
+
+fn capabilities_cell(row: &ImageNeeds) -> String {
+    let names = |set: confinement::CapabilitySet| set.iter().map(|c| c.name()).collect::<Vec<_>>().join(" ");
+    let mut parts = Vec::new();
+    if !row.capabilities.is_empty() {
+        parts.push(names(row.capabilities));
+    }
+    if !row.bounding.is_empty() {
+        parts.push(format!("always {} (file capabilities)", names(row.bounding)));
+    }
+    if let Some(port) = row.low_port.filter(|_| row.bounding.is_empty() && row.user.kind != UserKind::Named) {
+        parts.push(format!("NET_BIND_SERVICE where port {port} is not free"));
+    }
+    if !row.optional.is_empty() {
+        parts.push(format!("optional {}", names(row.optional)));
+    }
+    if parts.is_empty() { "none".into() } else { parts.join("; ") }
+}
+
+fn paths_cell(row: &ImageNeeds) -> String {
+    let mut parts: Vec<String> = row.scratch.clone();
+    parts.extend(row.volumes.iter().map(|path| format!("{path} (volume)")));
+    parts.extend(row.data.iter().chain(&row.edited).map(|path| format!("{path} (keep)")));
+    if parts.is_empty() { "nothing".into() } else { parts.join(", ") }
+}
+
+fn notes_cell(row: &ImageNeeds) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if row.no_new_privileges == NoNewPrivileges::Breaks {
+        parts.push("breaks under no_new_privs".into());
+    }
+    if row.programs {
+        parts.push("what it needs beyond that its program decides".into());
+    }
+    if let Some(pids) = row.pids {
+        parts.push(format!("{pids} processes and threads"));
+    }
+    if let Some(memory) = row.memory {
+        parts.push(format!("{} MiB of memory", memory >> 20));
+    }
+    parts.extend(row.notes.clone());
+    parts.join("; ")
+}
+
+fn source_cell(row: &ImageNeeds) -> String {
+    match (row.confidence, row.recalled.as_slice()) {
+        (Confidence::Recalled, _) => format!("{} (*recalled*)", row.source),
+        (Confidence::Read, []) => row.source.clone(),
+        (Confidence::Read, some) => format!("{} (*recalled*: {})", row.source, some.join(", ")),
+    }
 }

@@ -13,6 +13,7 @@ pub mod needs;
 pub mod objects;
 pub mod plan;
 mod reach;
+pub mod recommended;
 pub mod remedy;
 pub mod rows;
 pub mod severity;
