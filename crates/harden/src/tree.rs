@@ -148,6 +148,9 @@ pub fn change_entries(
             return Err(refuse(mapping, &format!("has the key `{key}` already")));
         }
     }
+    if remove.is_empty() && insert.is_empty() {
+        return Ok(());
+    }
     if mapping.is_null() && mapping.is_scalar() {
         return lines::fill(drafts, &page, mapping, insert, &layout);
     }

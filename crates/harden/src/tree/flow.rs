@@ -37,12 +37,7 @@ pub(super) fn change(
     let mut removed = Vec::new();
     for (i, value) in replace.iter().filter(|(i, _)| !goes(*i)) {
         let Some(child) = children.get(*i) else { continue };
-        let item = node.item(*i);
-        if let Some(item) = &item
-            && !page.comments(child.range.clone(), &scalars(page, item)).is_empty()
-        {
-            return Err(refuse(item, "holds comments that the change would lose"));
-        }
+        check_comments(page, node, child)?;
         let text = render::flow(value, &page.line_indent(child.range.start), layout);
         drafts.replace(&page.path, child.range.clone(), text)?;
     }
@@ -50,6 +45,7 @@ pub(super) fn change(
     let (anchor, taken) = match (last_kept, children.first()) {
         (None, Some(first)) => match add.next() {
             Some(new) => {
+                check_comments(page, node, first)?;
                 let text = render_new(new, &page.line_indent(first.range.start), layout, node);
                 drafts.replace(&page.path, first.range.clone(), text)?;
                 (Some(0), true)
@@ -62,10 +58,7 @@ pub(super) fn change(
     for (i, child) in children.iter().enumerate() {
         let keeps = !goes(i) || (taken && i == 0);
         if !keeps {
-            for comment in page.comments(child.range.clone(), &scalars(page, node)) {
-                let at = page.slice(comment.clone());
-                return Err(refuse(node, &format!("holds a comment that the change would lose ({at})")));
-            }
+            check_comments(page, node, child)?;
             removed.push(around(page, node, child, anchor.is_none_or(|last| i > last)));
         } else if Some(i) == anchor && !trailing && add.len() == 0 {
             removed.extend(child.comma.map(|comma| comma..comma + 1));
@@ -90,6 +83,14 @@ pub(super) fn change(
         }
     }
     Ok(())
+}
+
+/// What goes as a whole must not hold comments: there is no place for them.
+fn check_comments(page: &Page, node: &Node, child: &Child) -> Result<(), Refusal> {
+    if page.comments(child.range.clone(), &scalars(page, node)).is_empty() {
+        return Ok(());
+    }
+    Err(refuse(node, "holds comments that the change would lose"))
 }
 
 /// The children with their commas. Anything else between them is refused: an anchor or a tag belongs to what

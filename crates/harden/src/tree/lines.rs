@@ -226,6 +226,20 @@ fn block_scalar_end(page: &Page, bytes: &Range<usize>) -> usize {
     }
 }
 
+/// The header of the block scalar whose last line ends here.
+fn block_scalar_that_ends<'p>(page: &'p Page, node: &Node, at: usize) -> Option<&'p str> {
+    let mut open = vec![node.document_root()];
+    while let Some(node) = open.pop() {
+        if matches!(node.style(), Some(Style::Literal | Style::Folded)) && end_of(page, &node) == at {
+            let start = node.bytes().start;
+            return page.slice(start..page.line_end(start)).split_whitespace().next();
+        }
+        let children = node.own_entries().map(|(_, value)| value).chain(node.items());
+        open.extend(children.filter(|child| child.alias_place().is_none()));
+    }
+    None
+}
+
 /// A new line (or several, without the last line break) behind the line that ends at `end`.
 pub(super) fn insert_after(
     drafts: &mut Drafts<'_>,
@@ -239,6 +253,10 @@ pub(super) fn insert_after(
     let newline = page.newline;
     match page.next_line(end) {
         Some(at) => drafts.insert_once(&page.path, at, depth, format!("{lines}{newline}")),
+        // Without a line break at the end, the last block scalar has none either; it would get one.
+        None if block_scalar_that_ends(page, node, end).is_some() => {
+            Err(refuse(node, "ends in a block of text without a line break; add the line break first"))
+        }
         None => drafts.insert_once(&page.path, page.text.len(), depth, format!("{newline}{lines}")),
     }
 }
@@ -322,30 +340,85 @@ pub(super) fn cut(drafts: &mut Drafts<'_>, page: &Page, node: &Node, cut: &Cut<'
         }
         return empty(drafts, page, node, cut, &indent, &scalars);
     }
-    for (i, part) in cut.parts.iter().enumerate().filter(|(i, _)| goes(*i)) {
+    let mut gone: Vec<(Range<usize>, String)> = Vec::new();
+    let mut at_end_of_text = false;
+    let mut skip = 0;
+    if on_dash && goes(0) {
+        skip = (0..cut.parts.len()).take_while(|i| goes(*i)).count();
+        cut_on_dash_line(drafts, page, node, cut.parts.split_at(skip), &indent, &scalars)?;
+    }
+    for (_, part) in cut.parts.iter().enumerate().skip(skip).filter(|(i, _)| goes(*i)) {
         page.check_rest(node, part.end)?;
-        let mut comments: Vec<&str> =
-            page.comments(part.clone(), &scalars).into_iter().map(|c| page.slice(c)).collect();
-        comments.extend(page.trailing_comment(part.end).map(|c| page.slice(c)));
+        let comments = comments_of(page, part.clone(), &scalars);
         let line_start = page.line_start(part.start);
-        let before = page.slice(line_start..part.start);
-        if before.contains('-') {
-            cut_on_dash_line(drafts, page, part, cut.parts.get(i + 1), &comments, &indent)?;
-            continue;
-        }
-        let newline = page.newline;
-        let text: String = comments.iter().map(|c| format!("{indent}{c}{newline}")).collect();
-        match page.next_line(part.end) {
-            Some(next) => drafts.replace(&page.path, line_start..next, text)?,
-            None => {
-                // The last line of a text that ends without a line break.
-                let text = text.strip_suffix(newline).unwrap_or(&text);
-                let from = if text.is_empty() { before_break(page, line_start) } else { line_start };
-                drafts.replace(&page.path, from..page.text.len(), text)?;
+        let text: String = comments.iter().map(|c| format!("{indent}{c}{}", page.newline)).collect();
+        let mut end = page.next_line(part.end);
+        // Blank lines would become part of a text that keeps them (`|+`).
+        let above = gone.last().filter(|(last, text)| last.end == line_start && text.is_empty());
+        let above = before_break(page, above.map_or(line_start, |(last, _)| last.start));
+        let refilled = cut.refill && cut.parts.last() == Some(part);
+        if text.is_empty()
+            && !refilled
+            && block_scalar_that_ends(page, node, above).is_some_and(|h| h.contains('+'))
+        {
+            while let Some(at) = end.filter(|at| *at < page.text.len())
+                && page.slice(at..page.line_end(at)).trim().is_empty()
+            {
+                end = page.next_line(at);
             }
         }
+        let line = (line_start..end.unwrap_or(page.text.len()), text);
+        match gone.last_mut() {
+            Some(last) if last.0.end == line.0.start => {
+                last.0.end = line.0.end;
+                last.1.push_str(&line.1);
+            }
+            _ => gone.push(line),
+        }
+        if end.is_none() {
+            at_end_of_text = true;
+        }
+    }
+    if at_end_of_text {
+        end_without_break(page, node, &mut gone, cut.refill);
+    }
+    for (range, text) in gone {
+        drafts.replace(&page.path, range, text)?;
     }
     Ok(())
+}
+
+/// The last line goes from a text that ends without a line break, and the text shall end so again.
+fn end_without_break(page: &Page, node: &Node, gone: &mut Vec<(Range<usize>, String)>, refill: bool) {
+    let Some((mut range, mut text)) = gone.pop() else { return };
+    let mut start = range.start;
+    loop {
+        if let Some(line) = text.strip_suffix(page.newline) {
+            text.truncate(line.len());
+            break;
+        }
+        let before = before_break(page, start);
+        if !refill && block_scalar_that_ends(page, node, before).is_some() {
+            break;
+        }
+        start = before;
+        range.start = start;
+        let line = page.line_start(before);
+        match gone.pop() {
+            Some((last, earlier)) if last.end > line => {
+                start = last.start;
+                range.start = start;
+                text = earlier;
+                continue;
+            }
+            other => gone.extend(other),
+        }
+        if refill || before == 0 || !page.slice(line..before).trim().is_empty() {
+            break;
+        }
+        start = line;
+    }
+    gone.push((range, text));
 }
 
 fn before_break(page: &Page, line_start: usize) -> usize {
@@ -353,24 +426,33 @@ fn before_break(page: &Page, line_start: usize) -> usize {
     before.strip_suffix("\r\n").or_else(|| before.strip_suffix('\n')).map_or(0, str::len)
 }
 
-/// The first part of a collection that begins behind a dash: the next one moves up, or a comment takes its place.
+/// The comments in a part and behind it.
+fn comments_of<'p>(page: &'p Page, part: Range<usize>, scalars: &[Range<usize>]) -> Vec<&'p str> {
+    let trailing = page.trailing_comment(part.end);
+    page.comments(part, scalars).into_iter().chain(trailing).map(|comment| page.slice(comment)).collect()
+}
+
+/// The first parts of a collection that begins behind a dash: the next one moves up, or a comment takes their place.
 fn cut_on_dash_line(
     drafts: &mut Drafts<'_>,
     page: &Page,
-    part: &Range<usize>,
-    next: Option<&Range<usize>>,
-    comments: &[&str],
+    node: &Node,
+    (gone, kept): (&[Range<usize>], &[Range<usize>]),
     indent: &str,
+    scalars: &[Range<usize>],
 ) -> Result<(), Refusal> {
-    let end = page.line_end(part.end);
-    if !comments.is_empty() {
-        let text = comments.join(&format!("{}{indent}", page.newline));
-        return drafts.replace(&page.path, part.start..end, text);
+    let (Some(first), Some(last), Some(next)) = (gone.first(), gone.last(), kept.first()) else {
+        return Err(refuse(node, "would be empty"));
+    };
+    page.check_rest(node, last.end)?;
+    let comments = comments_of(page, first.start..last.end, scalars);
+    if comments.is_empty() {
+        let between = page.slice(last.end..next.start);
+        let blank = between.len() - between.trim_start().len();
+        return drafts.replace(&page.path, first.start..last.end + blank, "");
     }
-    let limit = next.map_or(end, |next| next.start);
-    let between = page.slice(part.end..limit);
-    let blank = between.len() - between.trim_start().len();
-    drafts.replace(&page.path, part.start..part.end + blank, "")
+    let text = comments.join(&format!("{}{indent}", page.newline));
+    drafts.replace(&page.path, first.start..page.line_end(last.end), text)
 }
 
 /// Nothing is left: `{}` or `[]`, with the comments below.

@@ -1,5 +1,7 @@
 //! Edits of YAML and JSON by the node, each beside the text that it makes.
 
+mod random;
+
 use std::sync::Arc;
 
 use harden::draft::{Drafts, Refusal};
