@@ -13,3 +13,4 @@ pub mod hardening;
 pub mod tree;
 pub mod verify;
 pub mod write;
+pub mod live;

@@ -251,6 +251,14 @@ pub(super) fn written(
                             };
                             found.extend(fields.iter().map(one));
                         }
+                        // A switch that is on is written without a value.
+                        Some(value) if option.flag.takes == Takes::Nothing => match options::boolean(value) {
+                            Ok(true) => found.push(super::Written { long, value: None }),
+                            Ok(false) => {
+                                found.push(super::Written { long, value: Some("false".to_owned()) });
+                            }
+                            Err(_) => return None,
+                        },
                         value => found.push(super::Written { long, value: value.map(str::to_owned) }),
                     }
                 }
