@@ -14,3 +14,4 @@ pub mod tree;
 pub mod verify;
 pub mod write;
 pub mod live;
+pub mod tree;

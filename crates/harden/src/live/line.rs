@@ -16,9 +16,17 @@ pub(super) fn write(made: &Made) -> String {
     lines.extend(made.options.iter().map(|(long, value)| format!("  {}", option(long, value.as_deref()))));
     let mut operands = Vec::new();
     if let Some(entrypoint) = &made.entrypoint {
-        let first = entrypoint.first().map_or("", String::as_str);
-        lines.push(format!("  {}", option("entrypoint", Some(first))));
-        operands.extend(entrypoint.iter().skip(1));
+        match (made.engine, serde_json::to_string(entrypoint)) {
+            // podman-run(1), --entrypoint: a JSON list is all of it.
+            (EngineKind::Podman, Ok(list)) if entrypoint.len() > 1 => {
+                lines.push(format!("  {}", option("entrypoint", Some(&list))));
+            }
+            _ => {
+                let first = entrypoint.first().map_or("", String::as_str);
+                lines.push(format!("  {}", option("entrypoint", Some(first))));
+                operands.extend(entrypoint.iter().skip(1));
+            }
+        }
     }
     operands.extend(made.command.iter().flatten());
     let image =
