@@ -287,8 +287,9 @@ impl<'a> Reading<'a> {
             let lent = of_image.as_ref().is_some_and(|labels| {
                 labels.members().iter().any(|(key, of)| *key == name && plain(of) == value)
             });
-            // Compose writes its own anew (docker/compose pkg/api/labels.go).
-            if !lent && !name.starts_with("com.docker.compose.") && !name.starts_with("desktop.docker.io/") {
+            // Compose and Swarm write their own anew (docker/compose pkg/api/labels.go).
+            let kept_by = ["com.docker.compose.", "com.docker.swarm.", "desktop.docker.io/"];
+            if !lent && !kept_by.iter().any(|start| name.starts_with(start)) {
                 made.set("label", format!("{name}={value}"));
             }
         }
@@ -790,13 +791,7 @@ impl<'a> Reading<'a> {
         }
         self.block_devices(made);
         self.processes(made);
-        let shm = positive("ShmSize");
-        // Who joins another's IPC namespace has its /dev/shm.
-        let joins = plain(&host.get("IpcMode"));
-        if let Some(bytes) = shm.filter(|bytes| *bytes != DEFAULT_SHM)
-            && joins != "host"
-            && !joins.starts_with("container:")
-        {
+        if let Some(bytes) = positive("ShmSize").filter(|bytes| *bytes != DEFAULT_SHM) {
             made.set("shm-size", amount(bytes));
         }
         let parent = plain(&host.get("CgroupParent"));

@@ -175,7 +175,7 @@ mod tests {
         };
         let list = Node::List(vec![map(&[("a", Node::text("$x")), ("b", Node::Null)]), Node::text("c")]);
         let root =
-            map(&[("l", list), ("e", Node::List(Vec::new())), ("m", map(&[("n", Node::number("1"))]))]);
-        assert_eq!(write(&root), "l:\n  - a: $$x\n    b:\n  - c\ne: []\nm:\n  n: 1\n");
+            map(&[("l", list), ("e", Node::List(Vec::new())), ("m", map(&[("k", Node::number("1"))]))]);
+        assert_eq!(write(&root), "l:\n  - a: '$$x'\n    b:\n  - c\ne: []\nm:\n  k: 1\n");
     }
 }
