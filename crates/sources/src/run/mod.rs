@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
             id,
             name: name.into(),
             kind: SubjectKind::Container,
-            form: form,
+            form,
             place: Some(engine_word.place.clone()),
             declared: Vec::new(),
             realm,
