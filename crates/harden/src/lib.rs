@@ -15,3 +15,5 @@ pub mod run;
 pub mod tree;
 pub mod verify;
 pub mod write;
+pub mod live;
+pub mod tree;

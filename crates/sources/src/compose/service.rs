@@ -644,6 +644,22 @@ impl<'a> Service<'a> {
                 _ => request.pids = Some(fact),
             }
         }
+        self.cpu_quota(request);
+    }
+
+    /// `cpu_quota` of each `cpu_period`, in microseconds, where `cpus` is not given; the kernel's default period is
+    /// 100 ms.
+    fn cpu_quota(&mut self, request: &mut Request) {
+        let Some(quota) = self.scalar("cpu_quota").filter(|_| request.cpu.is_none()) else { return };
+        let period = self.scalar("cpu_period");
+        let microseconds = |text: &Text| text.value.trim().parse::<i64>().ok();
+        let period = period.as_ref().map_or(Some(100_000), microseconds).map(|period| period.max(1));
+        // Any other form (`50ms`) is not read.
+        let share = microseconds(&quota).zip(period).map(|(quota, period)| {
+            let quota = u64::try_from(quota).ok().filter(|quota| *quota > 0);
+            quota.map(|quota| quota.saturating_mul(1000) / period.unsigned_abs())
+        });
+        request.cpu = Some(Fact { value: share, origin: quota.origin });
     }
 
     fn environment(&mut self, request: &mut Request) {

@@ -80,7 +80,7 @@ const PLACEHOLDERS: &[&str] = &[
 ];
 
 /// What a variable's name and value look like together.
-pub(super) fn variable(name: &str, value: &str) -> Option<&'static str> {
+pub fn variable(name: &str, value: &str) -> Option<&'static str> {
     token(value).or_else(|| named(name, value).then_some("a credential by its name"))
 }
 

@@ -7,7 +7,7 @@
 //! Source: the Dockerfile reference (docs.docker.com/reference/dockerfile) and moby/buildkit
 //! frontend/dockerfile; parsing is parse-dockerfile's.
 
-mod credentials;
+pub mod credentials;
 mod expand;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,9 @@ impl Answer {
     pub fn root(&self) -> Field<'_> {
         Field { answer: self, value: &self.json, path: String::new() }
     }
+    pub fn into_json(self) -> Value {
+        self.json
+    }
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }

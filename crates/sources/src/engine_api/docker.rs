@@ -13,6 +13,7 @@ use confinement::{Engine, EngineKind, Fact, Host, MountSource, Origin, Problem, 
 use super::answer::{Answer, Field};
 use super::container::Neighbours;
 use super::http::{self, Endpoint, HttpError};
+use super::raw::{Inspected, Raw, elements};
 use super::{Listed, Reading, Told, Wanted, daemon, kernel, source_name, version_numbers, volume_source};
 
 const DEFAULT_SOCKET: &str = "/run/docker.sock";
@@ -23,14 +24,57 @@ const NEWEST: (u32, u32) = (1, 52);
 /// The containers and settings of the Docker daemon at `DOCKER_HOST` or at its usual socket. `host` is this
 /// machine; a daemon elsewhere tells of its own.
 pub fn docker(wanted: Wanted<'_>, host: &Arc<Host>) -> Told {
-    let endpoint = match std::env::var("DOCKER_HOST") {
-        Ok(address) if !address.is_empty() => match Endpoint::parse(&address) {
-            Ok(endpoint) => endpoint,
-            Err(error) => return problem("docker: (DOCKER_HOST)", error.to_string()),
-        },
-        _ => Endpoint::Unix(DEFAULT_SOCKET.into()),
-    };
-    docker_at(&endpoint, wanted, host)
+    match usual_endpoint() {
+        Ok(endpoint) => docker_at(&endpoint, wanted, host),
+        Err(error) => problem("docker: (DOCKER_HOST)", error),
+    }
+}
+
+fn usual_endpoint() -> Result<Endpoint, String> {
+    match std::env::var("DOCKER_HOST") {
+        Ok(address) if !address.is_empty() => Endpoint::parse(&address).map_err(|error| error.to_string()),
+        _ => Ok(Endpoint::Unix(DEFAULT_SOCKET.into())),
+    }
+}
+
+/// The daemon's own answers.
+pub(super) fn raw(wanted: Wanted<'_>) -> Result<Raw, Problem> {
+    let endpoint = usual_endpoint().map_err(|error| Problem::new("docker: (DOCKER_HOST)", error))?;
+    raw_at(&endpoint, wanted).map_err(|error| Problem::new(source_of(&endpoint), error.to_string()))
+}
+
+fn raw_at(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Raw, HttpError> {
+    let mut client = Client { endpoint, prefix: String::new() };
+    client.prefix = api_prefix(&client.get("/version", "docker version")?.root());
+    let info = client.get("/info", "docker info")?.into_json();
+    let all = client.get("/containers/json?all=1", "docker ps")?;
+    let mut raw = Raw { info, ..Raw::default() };
+    for listed in all.root().list().iter().filter_map(listed).filter(|c| c.is_wanted(wanted)) {
+        let path = format!("/containers/{}/json", http::encode(&listed.id));
+        let Some(container) = gone(client.get(&path, "docker inspect"))? else { continue };
+        let image = match container.root().get("Image").plain() {
+            Some(id) => {
+                let path = format!("/images/{}/json", http::encode(&id));
+                gone(client.get(&path, "docker image inspect"))?
+            }
+            None => None,
+        };
+        raw.containers
+            .push(Inspected { container: container.into_json(), image: image.map(Answer::into_json) });
+    }
+    let volumes = client.get("/volumes", "docker volume inspect")?.into_json();
+    raw.volumes = elements(volumes.get("Volumes").cloned().unwrap_or_default());
+    raw.networks = elements(client.get("/networks", "docker network inspect")?.into_json());
+    Ok(raw)
+}
+
+/// What went away while it was looked at is nothing.
+fn gone(result: Result<Answer, HttpError>) -> Result<Option<Answer>, HttpError> {
+    match result {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn problem(source: impl Into<Arc<str>>, message: String) -> Told {

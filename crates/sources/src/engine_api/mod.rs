@@ -11,6 +11,7 @@ mod daemon;
 mod docker;
 pub mod http;
 mod podman;
+mod raw;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::process::{Table, View};
 pub use docker::{docker, docker_at};
 pub use http::Endpoint;
 pub use podman::podman;
+pub use raw::{Inspected, Raw, raw};
 
 /// All the questions about one engine together. A daemon that answers each a little late does not hold up the
 /// whole audit.

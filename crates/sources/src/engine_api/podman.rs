@@ -14,6 +14,7 @@ use confinement::{Engine, EngineKind, Fact, Host, MountSource, Origin, Problem, 
 use super::answer::{Answer, Field};
 use super::container::Neighbours;
 use super::http::{self, Endpoint, HttpError};
+use super::raw::{Inspected, Raw, elements};
 use super::{Listed, Reading, Told, Wanted, kernel, source_name, version_numbers, volume_source};
 
 /// What the command may print, as `http` bounds what the service may send.
@@ -35,6 +36,7 @@ enum Question<'a> {
     Containers,
     Volumes,
     Container(&'a str),
+    Image(&'a str),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +57,9 @@ impl Failure {
     fn is_gone(&self) -> bool {
         match self {
             Failure::Http(error) => error.is_not_found(),
-            Failure::Failed { message, .. } => message.contains("no such container"),
+            Failure::Failed { message, .. } => {
+                message.contains("no such container") || message.contains("image not known")
+            }
             _ => false,
         }
     }
@@ -69,25 +73,10 @@ pub fn podman(wanted: Wanted<'_>, host: &Arc<Host>) -> Told {
         let world = World { problems: vec![Problem::new(source, message)], ..World::default() };
         Told { world, ..Told::default() }
     };
-    let (way, realm): (Way, Arc<str>) = match std::env::var("CONTAINER_HOST") {
-        Ok(address) if !address.is_empty() => match Endpoint::parse(&address) {
-            Ok(endpoint) => {
-                let realm = endpoint.to_string().into();
-                (Way::Service(endpoint), realm)
-            }
-            Err(error) => return problem(source("CONTAINER_HOST"), error.to_string()),
-        },
-        _ => {
-            let socket = usual_socket();
-            let realm: Arc<str> = socket.display().to_string().into();
-            if socket.exists() {
-                (Way::Service(Endpoint::Unix(socket)), realm)
-            } else if let Some(program) = program() {
-                (Way::Command(program), realm)
-            } else {
-                let message = "no service listens there, and there is no podman command".to_owned();
-                return problem(source(&realm), message);
-            }
+    let (way, realm) = match usual_way() {
+        Ok(found) => found,
+        Err(why) => {
+            return Told { world: World { problems: vec![why], ..World::default() }, ..Told::default() };
         }
     };
     match read(&way, realm.clone(), wanted, host) {
@@ -103,6 +92,71 @@ pub fn podman(wanted: Wanted<'_>, host: &Arc<Host>) -> Told {
             }
         }
         Err(error) => problem(source(&realm), error.to_string()),
+    }
+}
+
+/// Which way leads to the calling user's Podman, and what it is called.
+fn usual_way() -> Result<(Way, Arc<str>), Problem> {
+    let source = |what: &str| source_name(EngineKind::Podman, what);
+    match std::env::var("CONTAINER_HOST") {
+        Ok(address) if !address.is_empty() => {
+            let endpoint = Endpoint::parse(&address)
+                .map_err(|error| Problem::new(source("CONTAINER_HOST"), error.to_string()))?;
+            let realm = endpoint.to_string().into();
+            Ok((Way::Service(endpoint), realm))
+        }
+        _ => {
+            let socket = usual_socket();
+            let realm: Arc<str> = socket.display().to_string().into();
+            if socket.exists() {
+                return Ok((Way::Service(Endpoint::Unix(socket)), realm));
+            }
+            match program() {
+                Some(program) => Ok((Way::Command(program), realm)),
+                None => {
+                    let message = "no service listens there, and there is no podman command";
+                    Err(Problem::new(source(&realm), message))
+                }
+            }
+        }
+    }
+}
+
+/// Podman's own answers.
+pub(super) fn raw(wanted: Wanted<'_>) -> Result<Raw, Problem> {
+    let (way, realm) = usual_way()?;
+    let told = match (raw_by(&way, wanted), program()) {
+        (Err(Failure::Http(HttpError::Connect(_))), Some(program)) => raw_by(&Way::Command(program), wanted),
+        (told, _) => told,
+    };
+    told.map_err(|error| Problem::new(source_name(EngineKind::Podman, &realm), error.to_string()))
+}
+
+fn raw_by(way: &Way, wanted: Wanted<'_>) -> Result<Raw, Failure> {
+    let info = way.ask(&Question::Info, "podman info")?.into_json();
+    let all = way.ask(&Question::Containers, "podman ps")?;
+    let mut raw = Raw { info, ..Raw::default() };
+    for listed in all.root().list().iter().filter_map(listed).filter(|c| c.is_wanted(wanted)) {
+        let Some(container) = gone(way.ask(&Question::Container(&listed.id), "podman inspect"))? else {
+            continue;
+        };
+        let image = match container.root().get("Image").plain().filter(|id| !id.is_empty()) {
+            Some(id) => gone(way.ask(&Question::Image(&id), "podman image inspect"))?,
+            None => None,
+        };
+        raw.containers
+            .push(Inspected { container: container.into_json(), image: image.map(Answer::into_json) });
+    }
+    raw.volumes = elements(way.ask(&Question::Volumes, "podman volume ls")?.into_json());
+    Ok(raw)
+}
+
+/// What went away while it was looked at is nothing.
+fn gone(result: Result<Answer, Failure>) -> Result<Option<Answer>, Failure> {
+    match result {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -129,6 +183,7 @@ impl Way {
                     Question::Containers => "containers/json?all=true".to_owned(),
                     Question::Volumes => "volumes/json".to_owned(),
                     Question::Container(id) => format!("containers/{}/json", http::encode(id)),
+                    Question::Image(id) => format!("images/{}/json", http::encode(id)),
                 };
                 // Any version a service knows is served under its own number; 4.0.0 is the oldest that all do.
                 http::get(endpoint, &format!("/v4.0.0/libpod/{path}"))?
@@ -139,6 +194,7 @@ impl Way {
                     Question::Containers => vec!["ps", "--all", "--no-trunc", "--format", "json"],
                     Question::Volumes => vec!["volume", "ls", "--format", "json"],
                     Question::Container(id) => vec!["container", "inspect", "--", id],
+                    Question::Image(id) => vec!["image", "inspect", "--", id],
                 };
                 run(program, &arguments)?
             }
@@ -146,7 +202,7 @@ impl Way {
         let mut json: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|e| Failure::NotJson(e.into()))?;
         // The command prints a list even of one.
-        if matches!((self, question), (Way::Command(_), Question::Container(_)))
+        if matches!((self, question), (Way::Command(_), Question::Container(_) | Question::Image(_)))
             && let Some(first) = json.as_array_mut().and_then(|list| list.first_mut())
         {
             json = first.take();

@@ -244,6 +244,49 @@ pub(crate) fn read_options(
     used
 }
 
+/// Options up to the first word that is none, as they are written, and how many words they are. `None` where one is
+/// not known.
+pub(super) fn written(
+    words: &[Word],
+    engine: EngineKind,
+    table: &'static [Flag],
+) -> Option<(Vec<super::Written>, usize)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    loop {
+        match next(words, at, engine, &[table]) {
+            Next::Options(given, used) => {
+                for option in given {
+                    let long = option.flag.long;
+                    match option.value {
+                        Some(value) if option.flag.takes == Takes::List && engine == EngineKind::Podman => {
+                            let fields = comma_separated(value).ok()?;
+                            let one = |field: &Cow<'_, str>| super::Written {
+                                long,
+                                value: Some(field.clone().into_owned()),
+                            };
+                            found.extend(fields.iter().map(one));
+                        }
+                        // A switch that is on is written without a value.
+                        Some(value) if option.flag.takes == Takes::Nothing => match options::boolean(value) {
+                            Ok(true) => found.push(super::Written { long, value: None }),
+                            Ok(false) => {
+                                found.push(super::Written { long, value: Some("false".to_owned()) });
+                            }
+                            Err(_) => return None,
+                        },
+                        value => found.push(super::Written { long, value: value.map(str::to_owned) }),
+                    }
+                }
+                at += used;
+            }
+            Next::End => return Some((found, at + 1)),
+            Next::Stop => return Some((found, at)),
+            Next::UnknownOption(..) | Next::NoValue(_) => return None,
+        }
+    }
+}
+
 /// Whether a variable whose content is not known, where options or the image may stand, is taken for options: what
 /// follows it is an option, or its name says so. Inside quotes it is one word, and then rather the image.
 fn holds_options(word: &Word, next: Option<&Word>) -> bool {

@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
             id,
             name: name.into(),
             kind: SubjectKind::Container,
-            form: form,
+            form,
             place: Some(engine_word.place.clone()),
             declared: Vec::new(),
             realm,
@@ -370,6 +370,53 @@ fn made(command: &Command) -> Option<Made<'_>> {
     };
     let first = at + 1 + global_used + used;
     Some(Made { engine, engine_word, verb, global, words: words.get(used..).unwrap_or_default(), first })
+}
+
+/// A command line taken apart and not read: for those who write one anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenApart {
+    pub engine: EngineKind,
+    /// Options before the verb.
+    pub global: Vec<Written>,
+    pub options: Vec<Written>,
+    /// The image and what runs in it.
+    pub operands: Vec<String>,
+}
+
+/// An option by its long name; a list of Podman's is as many options as it has elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub long: &'static str,
+    /// `None` for a switch without one.
+    pub value: Option<String>,
+}
+
+/// The words of a `run` or `create` command, as an engine keeps them (Podman's `CreateCommand`); `None` where they are
+/// no such command, or hold an option that is not known here.
+pub fn take_apart(words: &[String]) -> Option<TakenApart> {
+    let path: Arc<str> = "-".into();
+    let place = confinement::Place::new(&path, 1, 1, 0);
+    let word = |value: &String| Word {
+        value: value.clone(),
+        place: place.clone(),
+        unknown: Vec::new(),
+        splits: false,
+    };
+    let words: Vec<Word> = words.iter().map(word).collect();
+    let engine = engine_name(words.first()?)?;
+    let words = words.get(1..)?;
+    let (global, used) = asked::written(words, engine, flags::GLOBAL)?;
+    let words = words.get(used..)?;
+    let verbs: Vec<&str> = words.iter().take(2).map(|word| word.value.as_str()).collect();
+    let skip = match verbs.as_slice() {
+        ["run" | "create", ..] => 1,
+        ["container", "run" | "create"] => 2,
+        _ => return None,
+    };
+    let words = words.get(skip..)?;
+    let (options, used) = asked::written(words, engine, flags::RUN)?;
+    let operands = words.get(used..)?.iter().map(|word| word.value.clone()).collect();
+    Some(TakenApart { engine, global, options, operands })
 }
 
 /// For values that name nothing but paths.

@@ -444,3 +444,31 @@ fn deep_nesting_and_doubling_variables_are_bounded() {
     let line = "docker run -v /a:/b x; ".repeat(20_000);
     assert_eq!(super::tests::world(&line).subjects.len(), 20_000);
 }
+
+#[test]
+fn a_command_line_is_taken_apart_into_options_by_their_long_names() {
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let taken = super::take_apart(&words(
+        "/usr/bin/podman --runtime runc container run -itd --cap-add A,B -eC=d --init=false -- image sh -c x",
+    ))
+    .unwrap();
+    let texts: Vec<(&str, Option<&str>)> =
+        taken.options.iter().map(|option| (option.long, option.value.as_deref())).collect();
+    assert_eq!(taken.global, [super::Written { long: "runtime", value: Some("runc".into()) }]);
+    assert_eq!(
+        texts,
+        [
+            ("interactive", None),
+            ("tty", None),
+            ("detach", None),
+            ("cap-add", Some("A")),
+            ("cap-add", Some("B")),
+            ("env", Some("C=d")),
+            ("init", Some("false")),
+        ]
+    );
+    assert_eq!(taken.operands, ["image", "sh", "-c", "x"]);
+    for text in ["podman run --no-such-option x", "podman play kube x", "ls -l", "podman run --name"] {
+        assert_eq!(super::take_apart(&words(text)), None, "{text}");
+    }
+}
