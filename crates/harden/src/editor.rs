@@ -3,13 +3,15 @@
 use confinement::{Form, Subject};
 use techniques::remedy::Remedy;
 
-use crate::compose;
 use crate::draft::{Drafts, Refusal, Task};
+use crate::{compose, quadlet, run};
 
 /// Whether what the subject was read from can say the remedy, so that a plan may hold it.
 pub fn can(subject: &Subject, remedy: &Remedy) -> bool {
     match subject.form {
         Form::Compose => compose::can(subject, remedy),
+        Form::DockerRun | Form::PodmanRun => run::can(subject, remedy),
+        Form::Quadlet => quadlet::can(subject, remedy),
         _ => false,
     }
 }
@@ -18,6 +20,8 @@ pub fn can(subject: &Subject, remedy: &Remedy) -> bool {
 pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
     match task.subject.form {
         Form::Compose => compose::edit(task, drafts),
+        Form::DockerRun | Form::PodmanRun => run::edit(task, drafts),
+        Form::Quadlet => quadlet::edit(task, drafts),
         _ => Err(Refusal::file(task.subject.id.clone(), "this is not written in a file that can be edited")),
     }
 }

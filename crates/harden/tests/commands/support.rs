@@ -60,7 +60,7 @@ pub(crate) fn edited(
     let source: Arc<str> = text.into();
     let read = |_: &str| Ok::<Arc<str>, String>(source.clone());
     let mut drafts = Drafts::new(&read);
-    edit(&Task { subject, remedies }, &mut drafts)?;
+    edit(&Task::alone(subject, remedies), &mut drafts)?;
     Ok(drafts.finish()?.first().map_or(text.to_owned(), |edited| edited.after.to_string()))
 }
 

@@ -401,6 +401,8 @@ pub fn take_apart(words: &[String]) -> Option<TakenApart> {
         place: place.clone(),
         unknown: Vec::new(),
         splits: false,
+        span: 0..0,
+        alone: true,
     };
     let words: Vec<Word> = words.iter().map(word).collect();
     let engine = engine_name(words.first()?)?;
