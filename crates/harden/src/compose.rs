@@ -414,7 +414,7 @@ fn change_node(
     items: &Items,
     append: &[Value],
 ) -> Result<(), Refusal> {
-    let all_go = items.remove.len() == node.len() && append.is_empty() && node.len() > 0;
+    let all_go = items.remove.len() == node.len() && append.is_empty() && !node.is_empty();
     if all_go {
         return tree::remove_entry(drafts, layer, key);
     }

@@ -34,7 +34,7 @@ pub struct Hardening {
 /// Edits and checks until all that stands in the drafts holds. `reread` reads the same targets again with other
 /// texts in some files.
 pub fn harden(world: &World, plan: &Plan, texts: &dyn Texts, reread: &dyn Fn(Overlay) -> World) -> Hardening {
-    let remedies: Vec<Vec<Remedy>> = plan.subjects.iter().map(|planned| planned.plan.list()).collect();
+    let remedies: Vec<Vec<Remedy>> = plan.subjects.iter().map(|planned| planned.remedies()).collect();
     let mut refused: BTreeMap<usize, Problem> = BTreeMap::new();
     // Each round refuses at least one subject more, or ends.
     loop {

@@ -17,7 +17,7 @@ use techniques::keep::Keep;
 use techniques::plan::{Asked, Plan, plan};
 use techniques::remedy::Remedy;
 
-use crate::arguments::{Harden, HardenFormat};
+use crate::arguments::{Harden, HardenFormat, Level};
 use crate::audit::{self, Input};
 use crate::settings::Settings;
 
@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
     let asked = Asked {
         depth: arguments.depth,
         alternatives: usize::from(arguments.alternatives),
+        recommended: (arguments.level == Level::Recommended).then_some(keep.as_slice()),
         costs: &settings.harden.costs,
         pinned: &pinned,
         can: &editor::can,

@@ -68,6 +68,7 @@ fn subject(report: &HardenReport<'_>, planned: &Planned) -> Option<Value> {
         "before": depth(planned.before),
         "after": depth(planned.after),
         "plan": remedies(&planned.plan),
+        "recommended": planned.recommended,
         "proven": planned.proven,
         "alternatives": planned.alternatives.iter().map(remedies).collect::<Vec<_>>(),
         "left": left,

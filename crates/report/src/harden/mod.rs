@@ -52,7 +52,7 @@ impl HardenReport<'_> {
             State::Refused
         } else if !planned.left.is_empty() {
             State::Left
-        } else if planned.plan.remedies.is_empty() {
+        } else if planned.plan.remedies.is_empty() && planned.recommended.is_empty() {
             State::Sound
         } else {
             State::Changed

@@ -49,7 +49,9 @@ fn result(report: &HardenReport<'_>, planned: &Planned) -> Option<Value> {
     if state == State::Sound {
         return None;
     }
-    let what: Vec<&str> = planned.plan.remedies.iter().map(|a| a.summary.as_str()).collect();
+    let recommended = planned.recommended.iter().map(|r| &r.advice);
+    let what: Vec<&str> =
+        planned.plan.remedies.iter().chain(recommended).map(|a| a.summary.as_str()).collect();
     let mut text = format!("{} is {}", subject.name, standing(planned.before));
     if !what.is_empty() {
         text.push_str(&format!("; {} afterwards: {}", standing(planned.after), what.join("; ")));

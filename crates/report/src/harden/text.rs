@@ -60,7 +60,7 @@ fn subject_block(
         State::Changed | State::Left => {
             let after = standing(planned.after);
             let verb = if report.wrote { "now" } else { "after the change" };
-            if planned.plan.remedies.is_empty() {
+            if planned.plan.remedies.is_empty() && planned.recommended.is_empty() {
                 writeln!(out, "{bold}{name}{plain}: {before}; no change that may be made here helps")?;
             } else {
                 writeln!(
@@ -79,6 +79,15 @@ fn subject_block(
         }
     }
     remedies(&planned.plan, "  ", out)?;
+    for recommended in &planned.recommended {
+        let summary = one_line(&recommended.advice.summary);
+        writeln!(
+            out,
+            "  {summary} [{}, recommended]: {}",
+            recommended.advice.id,
+            one_line(&recommended.why)
+        )?;
+    }
     if let Some(problem) = report.hardening.subjects.get(planned.subject).and_then(|w| w.refusal.as_ref()) {
         writeln!(out, "  not written: {}", one_line(&problem.to_string()))?;
     }
@@ -122,6 +131,9 @@ fn what_is_left(group: &[Left], out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn cost(plan: &Remedies, planned: &Planned) -> String {
+    if plan.remedies.is_empty() {
+        return String::new();
+    }
     let proven = if planned.proven { "" } else { ", not proven to be the least" };
     format!(" (cost {}{proven})", plan.cost)
 }

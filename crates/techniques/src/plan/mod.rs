@@ -16,7 +16,9 @@ use confinement::{Confinement, Form, Origin, Subject, World};
 use serde::Serialize;
 
 use crate::judge::{Solved, Solver};
+use crate::keep::Keep;
 use crate::reach::Reach;
+use crate::recommended;
 use crate::remedy::{Advice, Remedy, apply_all};
 use crate::solver::Depth;
 use crate::technique::{Catalogue, Technique};
@@ -39,6 +41,8 @@ pub struct Asked<'a> {
     pub costs: &'a Costs,
     /// The pins, as the user wrote them, that forbid a remedy for a subject.
     pub pinned: &'a (dyn Fn(&Remedy, &Confinement) -> Vec<Arc<str>> + Sync),
+    /// Good practice beyond paths is wanted too, under these pins.
+    pub recommended: Option<&'a [Keep]>,
     /// Whether what the subject was read from can say the remedy.
     pub can: &'a (dyn Fn(&Subject, &Remedy) -> bool + Sync),
 }
@@ -76,10 +80,40 @@ pub struct Planned {
     pub before: Depth,
     pub after: Depth,
     pub plan: Remedies,
+    /// Beyond paths, where that was asked for.
+    pub recommended: Vec<Recommended>,
     pub alternatives: Vec<Remedies>,
     pub left: Vec<Left>,
     /// The plan is proven to be the cheapest.
     pub proven: bool,
+}
+
+/// A remedy of the recommended level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recommended {
+    #[serde(flatten)]
+    pub advice: Advice,
+    pub why: String,
+    /// Nothing is known of this image that says it will work.
+    pub guess: bool,
+}
+
+impl Planned {
+    /// Everything that is to be done: the plan, and what is recommended beyond it.
+    pub fn remedies(&self) -> Vec<Remedy> {
+        let keeps = |r: &Remedy| matches!(r, Remedy::KeepCapabilities(_));
+        let sets_capabilities = self.recommended.iter().any(|r| keeps(&r.advice.remedy));
+        // A set of capabilities that is said whole was made of what single ones leave.
+        let said = |r: &Remedy| matches!(r, Remedy::DropCapability(_) | Remedy::RemoveAllCapabilities);
+        let mut list: Vec<Remedy> = self.plan.list();
+        list.retain(|r| !(sets_capabilities && said(r)));
+        for recommended in &self.recommended {
+            if !list.contains(&recommended.advice.remedy) {
+                list.push(recommended.advice.remedy.clone());
+            }
+        }
+        list
+    }
 }
 
 /// The plan for a world.
@@ -259,9 +293,9 @@ impl<'a> Planner<'a> {
     fn applied(&self, world: &World, planned: &[Planned]) -> World {
         let mut after = world.clone();
         for (subject, planned) in after.subjects.iter_mut().zip(planned) {
-            if !planned.plan.remedies.is_empty() {
-                let remedies = planned.plan.remedies.iter().map(|a| &a.remedy);
-                subject.confinement = Arc::new(apply_all(remedies, &subject.confinement));
+            let remedies = planned.remedies();
+            if !remedies.is_empty() {
+                subject.confinement = Arc::new(apply_all(&remedies, &subject.confinement));
             }
         }
         after
@@ -304,7 +338,7 @@ impl<'a> Planner<'a> {
         let covers = if problem.is_met() {
             cover::Covers { found: vec![cover::Found { chosen: Vec::new(), weight: 0 }], proven: true }
         } else {
-            problem.set_aside_hopeless();
+            problem.ask_what_can_be_had();
             cover::solve(&mut problem, 1 + self.asked.alternatives, BUDGET)
         };
         let sets: Vec<Vec<Remedy>> = covers.found.iter().map(|f| problem.remedies(&f.chosen)).collect();
@@ -317,8 +351,21 @@ impl<'a> Planner<'a> {
         });
         let plan = plans.next().unwrap_or_default();
         let alternatives = plans.filter(|p| !p.remedies.is_empty()).collect();
-        let planned = Planned { subject: i, before, after, plan, alternatives, left, proven: covers.proven };
+        let recommended = self.recommended(subject, &first);
+        let proven = covers.proven;
+        let planned = Planned { subject: i, before, after, plan, recommended, alternatives, left, proven };
         self.done.insert(key, planned.clone());
         planned
+    }
+
+    /// What good practice adds once the plan is made, as far as the form can say it.
+    fn recommended(&self, subject: &Subject, done: &[Remedy]) -> Vec<Recommended> {
+        let Some(pins) = self.asked.recommended else { return Vec::new() };
+        let after = apply_all(done, &subject.confinement);
+        recommended::recommended(&after, pins, None)
+            .into_iter()
+            .filter(|r| (self.asked.can)(subject, &r.remedy))
+            .map(|r| Recommended { advice: self.advice(&r.remedy, subject), why: r.why, guess: r.guess })
+            .collect()
     }
 }

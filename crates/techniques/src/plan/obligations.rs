@@ -1,7 +1,7 @@
 //! One subject's plan as a cover: every term of every technique that stands below the asked depth is an obligation,
 //! and the settings that make one of its conditions false are the choices.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use confinement::{Confinement, Form, Subject};
 
@@ -22,8 +22,8 @@ pub(crate) struct Way {
     pub(crate) need: u8,
 }
 
-/// A term of a technique; `way` is the number of the way that it belongs to.
-type Place = (u16, u16, Option<u16>);
+/// A technique, as one of the ways where it belongs to one.
+type Place = (u16, Option<u16>);
 
 pub(crate) struct Obligations<'a> {
     solver: &'a mut Solver,
@@ -34,8 +34,8 @@ pub(crate) struct Obligations<'a> {
     remedies: Vec<Remedy>,
     weights: Vec<u64>,
     numbers: HashMap<Remedy, Option<Choice>>,
-    /// Terms that nothing allowed here brings to the depth.
-    hopeless: HashSet<Place>,
+    /// What nothing allowed here brings to the depth, with the depth that it can have.
+    reachable: HashMap<Place, u8>,
     /// The state before anything is chosen, which is asked for more than once.
     first: Option<Vec<Vec<Choice>>>,
 }
@@ -43,6 +43,8 @@ pub(crate) struct Obligations<'a> {
 /// What one state leaves to do.
 struct Open {
     place: Place,
+    /// Walls that stand in it.
+    stands: u8,
     choices: Vec<Choice>,
 }
 
@@ -62,7 +64,7 @@ impl<'a> Obligations<'a> {
             remedies: Vec::new(),
             weights: Vec::new(),
             numbers: HashMap::new(),
-            hopeless: HashSet::new(),
+            reachable: HashMap::new(),
             first: None,
         }
     }
@@ -133,21 +135,15 @@ impl<'a> Obligations<'a> {
         vector: &Vector,
         open: &mut Vec<Open>,
     ) {
-        for (i, term) in (0..).zip(&technique.terms) {
-            let place = (number, i, way);
-            let mut stands = Barriers::NONE;
-            for id in term {
-                if vector.get(*id).is_false()
-                    && let Some(barrier) = self.catalogue.barriers.get(*id as usize)
-                {
-                    stands = stands.with(*barrier);
-                }
-            }
-            if stands.len() as u8 >= need || self.hopeless.contains(&place) {
+        let place = (number, way);
+        let need = self.reachable.get(&place).copied().unwrap_or(need);
+        for term in &technique.terms {
+            let stands = self.stands(term, vector);
+            if stands.len() as u8 >= need {
                 continue;
             }
             let mut choices: Vec<Choice> = Vec::new();
-            for remedy in self.remedies_for(term, way, stands, changed, vector) {
+            for remedy in self.remedies_for(technique, term, way, stands, changed, vector) {
                 if let Some(choice) = self.number(remedy)
                     && !choices.contains(&choice)
                 {
@@ -155,13 +151,21 @@ impl<'a> Obligations<'a> {
                 }
             }
             choices.sort_unstable();
-            open.push(Open { place, choices });
+            open.push(Open { place, stands: stands.len() as u8, choices });
         }
+    }
+
+    /// The walls that certainly stand in a term.
+    fn stands(&self, term: &[u16], vector: &Vector) -> Barriers {
+        let walls = term.iter().filter(|id| vector.get(**id).is_false());
+        let walls = walls.filter_map(|id| self.catalogue.barriers.get(*id as usize));
+        walls.fold(Barriers::NONE, |stands, barrier| stands.with(*barrier))
     }
 
     /// What may add a wall to a term: only conditions whose barrier does not stand in it yet count.
     fn remedies_for(
         &self,
+        technique: &Technique,
         term: &[u16],
         way: Option<u16>,
         stands: Barriers,
@@ -187,6 +191,12 @@ impl<'a> Obligations<'a> {
                 add(candidates(condition, changed));
             }
         }
+        // Without its premise there is no such technique.
+        for id in &technique.premise {
+            if let Some(condition) = self.catalogue.conditions.get(*id as usize) {
+                add(candidates(condition, changed));
+            }
+        }
         if let Some(way) = way.and_then(|w| self.ways.get(w as usize)) {
             add(leaving(&way.meeting, changed));
         }
@@ -200,8 +210,8 @@ impl<'a> Obligations<'a> {
         (changed, vector)
     }
 
-    /// Finds the terms that stay below the depth with everything done that is allowed, and leaves them out.
-    pub(crate) fn set_aside_hopeless(&mut self) {
+    /// Finds what stays below the depth with everything done that is allowed, and asks no more of it than it can have.
+    pub(crate) fn ask_what_can_be_had(&mut self) {
         self.first = None;
         let mut all: Vec<Choice> = Vec::new();
         loop {
@@ -210,7 +220,10 @@ impl<'a> Obligations<'a> {
             let more: Vec<Choice> =
                 open.iter().flat_map(|o| &o.choices).copied().filter(|c| !all.contains(c)).collect();
             if more.is_empty() {
-                self.hopeless.extend(open.into_iter().map(|o| o.place));
+                for term in open {
+                    let reachable = self.reachable.entry(term.place).or_insert(term.stands);
+                    *reachable = term.stands.min(*reachable);
+                }
                 return;
             }
             for choice in more {
@@ -223,35 +236,36 @@ impl<'a> Obligations<'a> {
 
     /// What stays below the depth after these remedies, by technique, and why.
     pub(crate) fn left(&mut self, done: &[Remedy]) -> Vec<Left> {
-        if self.hopeless.is_empty() {
+        if self.reachable.is_empty() {
             return Vec::new();
         }
         let c = &*self.subject.confinement;
         let changed = apply_all(done, c);
         let vector = self.solver.vector(&changed);
-        let mut places: Vec<Place> = self.hopeless.iter().copied().collect();
-        places.sort_unstable();
         let mut left: Vec<Left> = Vec::new();
-        for (number, term, way) in places {
-            let Some(technique) = self.catalogue.techniques.get(number as usize) else { continue };
-            let Some(term) = technique.terms.get(term as usize) else { continue };
-            if !left.iter().any(|l| l.technique.id == technique.id) {
-                let depth = solve_technique(number, technique, &vector, &self.catalogue.barriers);
-                left.push(Left { technique, depth, pins: Vec::new(), elsewhere: Vec::new() });
-            }
-            for remedy in self.remedies_for(term, way, Barriers::NONE, &changed, &vector) {
-                let pins = (self.asked.pinned)(&remedy, c);
-                let elsewhere = pins.is_empty() && !(self.asked.can)(self.subject, &remedy);
-                let advice = remedy.advice(c, self.subject.form);
-                let Some(entry) = left.last_mut() else { continue };
-                for pin in pins {
-                    if !entry.pins.contains(&pin) {
-                        entry.pins.push(pin);
+        for (number, way) in self.reachable.keys() {
+            let Some(technique) = self.catalogue.techniques.get(*number as usize) else { continue };
+            let depth = solve_technique(*number, technique, &vector, &self.catalogue.barriers);
+            let mut entry = Left { technique, depth, pins: Vec::new(), elsewhere: Vec::new() };
+            for term in &technique.terms {
+                let stands = self.stands(term, &vector);
+                if stands.len() as u8 >= self.asked.depth {
+                    continue;
+                }
+                for remedy in self.remedies_for(technique, term, *way, stands, &changed, &vector) {
+                    let pins = (self.asked.pinned)(&remedy, c);
+                    if pins.is_empty() && !(self.asked.can)(self.subject, &remedy) {
+                        entry.elsewhere.push(remedy.advice(c, self.subject.form));
                     }
+                    entry.pins.extend(pins);
                 }
-                if elsewhere && !entry.elsewhere.contains(&advice) {
-                    entry.elsewhere.push(advice);
-                }
+            }
+            entry.pins.sort_unstable();
+            entry.pins.dedup();
+            entry.elsewhere.sort_by(|a, b| (a.cost, &a.summary).cmp(&(b.cost, &b.summary)));
+            entry.elsewhere.dedup();
+            if !left.iter().any(|l| l.technique.id == technique.id) {
+                left.push(entry);
             }
         }
         // Those with the same answer stand together.

@@ -15,6 +15,7 @@ use confinement::{
 use serde::{Deserialize, Serialize};
 
 use crate::condition::allows_any;
+use crate::needs;
 
 pub use candidates::candidates;
 
@@ -174,8 +175,10 @@ impl Remedy {
         }
     }
 
+    /// The cost of its kind, and what is known of the image on top.
     pub fn cost(&self, c: &Confinement) -> u8 {
-        ENTRIES.get(self.id(c)).map_or(u8::MAX, |e| e.cost)
+        let kind = ENTRIES.get(self.id(c)).map_or(u8::MAX, |e| e.cost);
+        kind.saturating_add(needs::extra_cost(self, c))
     }
 
     /// What it costs as one setting for all containers of an engine, where there is such a setting.
@@ -213,7 +216,7 @@ impl Remedy {
         Advice {
             id: id.into(),
             summary,
-            cost: entry.cost,
+            cost: self.cost(c),
             changes_behaviour: entry.changes_behaviour,
             remedy: self.clone(),
         }
@@ -272,18 +275,18 @@ impl Remedy {
     /// Settings that an engine passes over for a privileged container: moby's `TweakCapabilities` and `WithSeccomp`,
     /// containerd's `WithPrivileged`, Podman's `specgen`.
     fn is_overruled_by_privileged(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Remedy::DropCapability(_)
-            | Remedy::RemoveAllCapabilities
-            | Remedy::KeepCapabilities(_)
-            | Remedy::SeccompDefault
-            | Remedy::LsmDefault
-            | Remedy::DefaultPaths
-            | Remedy::RemoveDevice(_)
-            | Remedy::RemoveDeviceRule(_)
-            | Remedy::ReadOnlyCgroup => true,
-            _ => false,
-        }
+                | Remedy::RemoveAllCapabilities
+                | Remedy::KeepCapabilities(_)
+                | Remedy::SeccompDefault
+                | Remedy::LsmDefault
+                | Remedy::DefaultPaths
+                | Remedy::RemoveDevice(_)
+                | Remedy::RemoveDeviceRule(_)
+                | Remedy::ReadOnlyCgroup
+        )
     }
 
     /// The confinement with the change made.
