@@ -13,6 +13,7 @@ pub mod hardening;
 pub mod live;
 pub mod quadlet;
 pub mod run;
+pub mod kubernetes;
 pub mod tree;
 pub mod verify;
 pub mod write;

@@ -204,6 +204,9 @@ fn append(
     let line_end = page.line_end(end);
     let comment = own_line && page.slice(end..line_end).trim_start().starts_with('#');
     let at = if comment { line_end } else { end };
+    if drafts.insertions(&page.path, at).any(|earlier| earlier.trim_matches(',') == text) {
+        return Ok(());
+    }
     if trailing {
         return drafts.insert_once(&page.path, at, depth, format!("{text},"));
     }

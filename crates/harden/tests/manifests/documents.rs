@@ -1,0 +1,1 @@
+//! Manifests of the project's own, byte by byte.
