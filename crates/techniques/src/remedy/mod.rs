@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 
 use confinement::engine::Engine;
 use confinement::{
-    AppArmor, Capability, CapabilitySet, Confinement, DeviceRule, Fact, Form, MountSource, Namespace,
-    NamespaceKind, Origin, Propagation, SeLinux, Seccomp, confine,
+    AppArmor, Capability, CapabilitySet, Confinement, DeviceRule, EngineKind, Fact, Form, MountSource,
+    Namespace, NamespaceKind, Origin, Propagation, SeLinux, Seccomp, confine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -402,6 +402,11 @@ impl Remedy {
             Remedy::DefaultPaths => default_paths(&mut c),
             Remedy::PrivateNamespace(kind) => {
                 *c.namespaces.get_mut(*kind) = Fact::known(Namespace::Own, origin());
+                // containerd keeps a pod in the host's UTS namespace with the host's network, and only then.
+                let containerd = c.engine.as_ref().is_some_and(|e| e.kind == EngineKind::Containerd);
+                if containerd && *kind == NamespaceKind::Net {
+                    c.namespaces.uts = Fact::known(Namespace::Own, origin());
+                }
             }
             Remedy::RemoveDevice(path) => {
                 let is_it = |n: &confinement::DeviceNode| n.host.as_str() == &**path;
@@ -509,7 +514,11 @@ pub fn rule_text(rule: &DeviceRule) -> String {
 /// What the engine gives the container without privileged: what else was asked for stays.
 fn drop_privileged(c: &mut Confinement) {
     let plain = match c.unprivileged.take() {
-        Some(plain) => Confinement::clone(&plain),
+        Some(plain) => {
+            // The CRI engines give a privileged container the host's cgroup namespace.
+            c.namespaces.cgroup = plain.namespaces.cgroup.clone();
+            Confinement::clone(&plain)
+        }
         None => match ordinary(c) {
             Some(plain) => plain,
             None => return,
