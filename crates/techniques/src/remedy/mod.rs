@@ -558,9 +558,11 @@ fn ordinary(c: &Confinement) -> Option<Confinement> {
     Some(Confinement { identity: c.identity.clone(), ..confine(&request, engine, &c.host) })
 }
 
+/// What engines write into every configuration; a runtime configuration without an engine gets dockerd's lists.
 fn default_paths(c: &mut Confinement) {
-    if let Some(engine) = &c.engine {
-        c.masked_paths = Fact::known(engine.masked_paths().into(), engine.origin());
-        c.readonly_paths = Fact::known(engine.readonly_paths().into(), engine.origin());
-    }
+    static DOCKER: LazyLock<Engine> =
+        LazyLock::new(|| Engine::of_version(EngineKind::Docker, (29, u32::MAX), None, "docker-29"));
+    let engine = c.engine.as_deref().unwrap_or(&DOCKER);
+    c.masked_paths = Fact::known(engine.masked_paths().into(), engine.origin());
+    c.readonly_paths = Fact::known(engine.readonly_paths().into(), engine.origin());
 }
