@@ -573,19 +573,7 @@ impl<'p, 'a> Change<'p, 'a> {
                 }
             }
         };
-        let limits = ("limits".to_owned(), Wish::Within(vec![(key.to_owned(), Wish::text(value))]));
-        let earlier = self.wishes.container.iter_mut().find(|(key, _)| key == "resources");
-        match earlier {
-            Some((_, Wish::Within(resources))) => match resources.first_mut() {
-                Some((_, Wish::Within(both))) => {
-                    if let Wish::Within(more) = limits.1 {
-                        both.extend(more);
-                    }
-                }
-                _ => resources.push(limits),
-            },
-            _ => self.wishes.container.push(("resources".into(), Wish::Within(vec![limits]))),
-        }
+        tree::wish(&mut self.wishes.container, &["resources", "limits", key], Wish::text(value));
         Ok(())
     }
 

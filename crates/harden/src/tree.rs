@@ -20,7 +20,7 @@ mod wish;
 use lines::{Cut, Page};
 use render::Layout;
 pub use render::Value;
-pub use wish::{Wish, fulfil, own_value};
+pub use wish::{Wish, fulfil, own_value, wish};
 
 /// What to change about a sequence. Positions count in the sequence as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]

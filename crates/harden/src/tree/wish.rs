@@ -135,3 +135,19 @@ fn holds(node: &Node, value: &Value) -> bool {
         }
     }
 }
+
+/// Adds a wish for what stands below these keys to the wishes for a mapping.
+pub fn wish(wishes: &mut Vec<(String, Wish)>, keys: &[&str], wanted: Wish) {
+    let Some((first, rest)) = keys.split_first() else { return };
+    let position = wishes.iter().position(|(key, _)| key == first);
+    let position = position.unwrap_or_else(|| {
+        wishes.push(((*first).into(), Wish::Within(Vec::new())));
+        wishes.len() - 1
+    });
+    let Some((_, held)) = wishes.get_mut(position) else { return };
+    if rest.is_empty() {
+        *held = wanted;
+    } else if let Wish::Within(below) = held {
+        wish(below, rest, wanted);
+    }
+}
