@@ -558,11 +558,16 @@ fn ordinary(c: &Confinement) -> Option<Confinement> {
     Some(Confinement { identity: c.identity.clone(), ..confine(&request, engine, &c.host) })
 }
 
-/// What engines write into every configuration; a runtime configuration without an engine gets dockerd's lists.
+/// What engines write into every configuration; a runtime configuration without an engine gets dockerd's lists, but
+/// for what stands for the processors of a host.
 fn default_paths(c: &mut Confinement) {
     static DOCKER: LazyLock<Engine> =
         LazyLock::new(|| Engine::of_version(EngineKind::Docker, (29, u32::MAX), None, "docker-29"));
+    let of_host = |path: &Arc<str>| c.engine.is_none() && path.contains('*');
     let engine = c.engine.as_deref().unwrap_or(&DOCKER);
-    c.masked_paths = Fact::known(engine.masked_paths().into(), engine.origin());
-    c.readonly_paths = Fact::known(engine.readonly_paths().into(), engine.origin());
+    let masked = engine.masked_paths().into_iter().filter(|path| !of_host(path)).collect();
+    let readonly = engine.readonly_paths().into();
+    let origin = engine.origin();
+    c.masked_paths = Fact::known(masked, origin.clone());
+    c.readonly_paths = Fact::known(readonly, origin);
 }
