@@ -1,14 +1,15 @@
-//! Remedies written into manifests, and what is read again afterwards.
+//! Remedies written into manifests and JSON configurations, and what is read again afterwards.
 
 mod corpus;
 mod documents;
+mod runtime;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use confinement::{CapabilitySet, MountSource, Namespace, NamespaceKind, Subject, World};
 use harden::draft::{Drafts, Refusal, Task};
-use harden::kubernetes;
+use harden::editor;
 use harden::verify::{differences, undone, unplanned};
 use sources::Context;
 use techniques::remedy::{LimitKind, Remedy};
@@ -25,7 +26,7 @@ fn write(text: &str, all: &[(&Subject, &[Remedy])]) -> (String, Vec<Refusal>) {
     let mut refusals = Vec::new();
     for (subject, remedies) in all {
         let mark = drafts.mark();
-        if let Err(refusal) = kubernetes::edit(&Task { subject, remedies, all }, &mut drafts) {
+        if let Err(refusal) = editor::edit(&Task { subject, remedies, all }, &mut drafts) {
             drafts.roll_back(&mark);
             refusals.push(refusal);
         }
@@ -87,13 +88,18 @@ fn effective(subject: &Subject, list: Vec<Remedy>) -> Vec<Remedy> {
     };
     let changes = |remedy: &Remedy| match remedy {
         Remedy::DropPrivileged => privileged,
+        // The order of paths means nothing.
+        Remedy::DefaultPaths => {
+            let (after, now) = (remedy.apply(c), c.masked_paths.value.clone().unwrap_or_default());
+            after.masked_paths.value.is_some_and(|paths| paths.iter().any(|path| !now.contains(path)))
+        }
         Remedy::RunAsNonRoot => c.identity.root.value != Some(false),
         Remedy::Limit(LimitKind::Memory) => c.limits.memory.get() == Some(&None),
         Remedy::Limit(_) => c.limits.cpu.get() == Some(&None),
         Remedy::UserNamespace => c.user_namespace.initial.value != Some(false),
         _ => !differences(c, &remedy.apply(c)).is_empty(),
     };
-    list.into_iter().filter(|remedy| kubernetes::can(subject, remedy) && changes(remedy)).collect()
+    list.into_iter().filter(|remedy| editor::can(subject, remedy) && changes(remedy)).collect()
 }
 
 struct Checked {
