@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::allows_any;
 use crate::needs;
 
+pub(crate) use candidates::Candidates;
 pub use candidates::candidates;
 
 /// One change to one subject's settings.
