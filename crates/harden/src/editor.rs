@@ -4,7 +4,7 @@ use confinement::{Form, Subject};
 use techniques::remedy::Remedy;
 
 use crate::draft::{Drafts, Refusal, Task};
-use crate::{compose, quadlet, run};
+use crate::{compose, daemon, kubernetes, oci, quadlet, run};
 
 /// Whether what the subject was read from can say the remedy, so that a plan may hold it.
 pub fn can(subject: &Subject, remedy: &Remedy) -> bool {
@@ -12,6 +12,9 @@ pub fn can(subject: &Subject, remedy: &Remedy) -> bool {
         Form::Compose => compose::can(subject, remedy),
         Form::DockerRun | Form::PodmanRun => run::can(subject, remedy),
         Form::Quadlet => quadlet::can(subject, remedy),
+        Form::Kubernetes => kubernetes::can(subject, remedy),
+        Form::Oci => oci::can(subject, remedy),
+        Form::Daemon => daemon::can(subject, remedy),
         _ => false,
     }
 }
@@ -22,6 +25,9 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
         Form::Compose => compose::edit(task, drafts),
         Form::DockerRun | Form::PodmanRun => run::edit(task, drafts),
         Form::Quadlet => quadlet::edit(task, drafts),
+        Form::Kubernetes => kubernetes::edit(task, drafts),
+        Form::Oci => oci::edit(task, drafts),
+        Form::Daemon => daemon::edit(task, drafts),
         _ => Err(Refusal::file(task.subject.id.clone(), "this is not written in a file that can be edited")),
     }
 }

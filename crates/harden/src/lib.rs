@@ -6,11 +6,14 @@
 //! judges anew; only then is anything shown as done, or written.
 
 pub mod compose;
+pub mod daemon;
 pub mod diff;
 pub mod draft;
 pub mod editor;
 pub mod hardening;
+pub mod kubernetes;
 pub mod live;
+pub mod oci;
 pub mod quadlet;
 pub mod run;
 pub mod tree;

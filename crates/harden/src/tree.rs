@@ -15,10 +15,12 @@ use crate::draft::{Drafts, Refusal};
 mod flow;
 mod lines;
 mod render;
+mod wish;
 
 use lines::{Cut, Page};
 use render::Layout;
 pub use render::Value;
+pub use wish::{Wish, fulfil, own_value, wish};
 
 /// What to change about a sequence. Positions count in the sequence as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -316,7 +318,7 @@ fn fill_absent(drafts: &mut Drafts<'_>, page: &Page, node: &Node, text: &str) ->
     if !page.slice(0..at).ends_with([':', '-']) || !(after.is_empty() || after.starts_with('#') || in_flow) {
         return Err(refuse(node, "has no value, and an anchor or a tag; change it by hand"));
     }
-    drafts.replace(&page.path, at..at, format!(" {text}"))
+    drafts.insert_once(&page.path, at, depth(node), format!(" {text}"))
 }
 
 /// A mapping's own entry, merged ones not among them.
@@ -391,4 +393,24 @@ fn refuse(node: &Node, why: &str) -> Refusal {
         _ => format!("this {why}"),
     };
     Refusal::at(&place, what)
+}
+
+/// The innermost node whose text holds this byte, aliases not followed.
+pub fn written_at(root: &Node, at: usize) -> Option<Node> {
+    let holds = |node: &Node| {
+        let bytes = node.bytes();
+        node.alias_place().is_none() && bytes.start <= at && at < bytes.end.max(bytes.start + 1)
+    };
+    let mut found = Some(root.clone()).filter(holds)?;
+    loop {
+        let inner = found
+            .own_entries()
+            .flat_map(|(key, value)| [key, value])
+            .chain(found.items())
+            .find(|child| holds(child));
+        match inner {
+            Some(inner) => found = inner,
+            None => return Some(found),
+        }
+    }
 }

@@ -131,6 +131,7 @@ fn may_change(remedy: &Remedy, part: &Part) -> bool {
                 | AppArmor
                 | SeLinux
                 | KernelMount
+                | Namespace(NamespaceKind::Cgroup)
         ),
         Remedy::DropCapability(_) | Remedy::RemoveAllCapabilities | Remedy::KeepCapabilities(_) => {
             matches!(part, Capabilities)
@@ -150,7 +151,9 @@ fn may_change(remedy: &Remedy, part: &Part) -> bool {
         Remedy::PrivateNamespace(kind) => {
             *part == Namespace(*kind)
                 || match kind {
-                    NamespaceKind::Net => matches!(part, Network | KernelMount | Sysctls),
+                    NamespaceKind::Net => {
+                        matches!(part, Network | KernelMount | Sysctls | Namespace(NamespaceKind::Uts))
+                    }
                     NamespaceKind::Pid | NamespaceKind::Ipc => matches!(part, SeLinux),
                     NamespaceKind::Cgroup => matches!(part, Cgroup | KernelMount),
                     _ => false,

@@ -204,6 +204,9 @@ fn append(
     let line_end = page.line_end(end);
     let comment = own_line && page.slice(end..line_end).trim_start().starts_with('#');
     let at = if comment { line_end } else { end };
+    if drafts.insertions(&page.path, at).any(|earlier| earlier.trim_matches(',') == text) {
+        return Ok(());
+    }
     if trailing {
         return drafts.insert_once(&page.path, at, depth, format!("{text},"));
     }
@@ -252,8 +255,13 @@ fn into_empty(
     drafts.insert_once(&page.path, inside.start, depth - 1, format!("{newline}{indent}"))
 }
 
-/// The new child in the style of its neighbours.
+/// The new child in the style of its neighbours: on one line where the last of them is.
 fn render_new(new: &New<'_>, indent: &str, layout: &Layout, node: &Node) -> String {
+    let neighbours = node.own_entries().map(|(_, value)| value).chain(node.items());
+    let last = neighbours.filter(|n| !n.is_scalar() && !n.is_empty() && n.alias_place().is_none()).last();
+    let closed = last.is_some_and(|last| !last.source().contains('\n'));
+    let layout =
+        &Layout { open: layout.open && !closed, open_lists: layout.open_lists && !closed, ..layout.clone() };
     match new {
         New::Item(value) => render::flow(value, indent, layout),
         New::Entry(key, value) => {

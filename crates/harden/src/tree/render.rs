@@ -66,8 +66,8 @@ impl Layout {
             unit: "  ".into(),
             dash_indent: "  ".into(),
             colon: " ",
-            open: root.source().contains('\n'),
-            open_lists: root.source().contains('\n'),
+            open: root.is_empty() || root.source().contains('\n'),
+            open_lists: root.is_empty() || root.source().contains('\n'),
         };
         if json {
             layout.learn_json(&root)

@@ -167,7 +167,7 @@ fn what_is_empty_is_filled() {
     assert_eq!(yaml("a: # c\n", &insert("a", "x", value())), "a: # c\n  x: false\n");
     assert_eq!(yaml("a: {b: {}}\n", &insert("a.b", "x", value())), "a: {b: {x: false}}\n");
     assert_eq!(yaml("a: []\n", &append("a", value())), "a: [false]\n");
-    assert_eq!(json("{}", &insert("", "x", value())), "{\"x\": false}");
+    assert_eq!(json("{}", &insert("", "x", value())), "{\n  \"x\": false\n}");
     assert_eq!(
         json("{\n  \"a\": {}\n}\n", &insert("a", "x", value())),
         "{\n  \"a\": {\n    \"x\": false\n  }\n}\n"

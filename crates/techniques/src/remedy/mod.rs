@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 
 use confinement::engine::Engine;
 use confinement::{
-    AppArmor, Capability, CapabilitySet, Confinement, DeviceRule, Fact, Form, MountSource, Namespace,
-    NamespaceKind, Origin, Propagation, SeLinux, Seccomp, confine,
+    AppArmor, Capability, CapabilitySet, Confinement, DeviceRule, EngineKind, Fact, Form, MountSource,
+    Namespace, NamespaceKind, Origin, Propagation, SeLinux, Seccomp, confine,
 };
 use serde::{Deserialize, Serialize};
 
@@ -408,6 +408,11 @@ impl Remedy {
             Remedy::DefaultPaths => default_paths(c),
             Remedy::PrivateNamespace(kind) => {
                 *c.namespaces.get_mut(*kind) = Fact::known(Namespace::Own, origin());
+                // containerd keeps a pod in the host's UTS namespace with the host's network, and only then.
+                let containerd = c.engine.as_ref().is_some_and(|e| e.kind == EngineKind::Containerd);
+                if containerd && *kind == NamespaceKind::Net {
+                    c.namespaces.uts = Fact::known(Namespace::Own, origin());
+                }
             }
             Remedy::RemoveDevice(path) => {
                 let is_it = |n: &confinement::DeviceNode| n.host.as_str() == &**path;
@@ -513,7 +518,11 @@ pub fn rule_text(rule: &DeviceRule) -> String {
 /// What the engine gives the container without privileged: what else was asked for stays.
 fn drop_privileged(c: &mut Confinement) {
     let plain = match c.unprivileged.take() {
-        Some(plain) => Confinement::clone(&plain),
+        Some(plain) => {
+            // The CRI engines give a privileged container the host's cgroup namespace.
+            c.namespaces.cgroup = plain.namespaces.cgroup.clone();
+            Confinement::clone(&plain)
+        }
         None => match ordinary(c) {
             Some(plain) => plain,
             None => return,
@@ -553,9 +562,16 @@ fn ordinary(c: &Confinement) -> Option<Confinement> {
     Some(Confinement { identity: c.identity.clone(), ..confine(&request, engine, &c.host) })
 }
 
+/// What engines write into every configuration; a runtime configuration without an engine gets dockerd's lists, but
+/// for what stands for the processors of a host.
 fn default_paths(c: &mut Confinement) {
-    if let Some(engine) = &c.engine {
-        c.masked_paths = Fact::known(engine.masked_paths().into(), engine.origin());
-        c.readonly_paths = Fact::known(engine.readonly_paths().into(), engine.origin());
-    }
+    static DOCKER: LazyLock<Engine> =
+        LazyLock::new(|| Engine::of_version(EngineKind::Docker, (29, u32::MAX), None, "docker-29"));
+    let of_host = |path: &Arc<str>| c.engine.is_none() && path.contains('*');
+    let engine = c.engine.as_deref().unwrap_or(&DOCKER);
+    let masked = engine.masked_paths().into_iter().filter(|path| !of_host(path)).collect();
+    let readonly = engine.readonly_paths().into();
+    let origin = engine.origin();
+    c.masked_paths = Fact::known(masked, origin.clone());
+    c.readonly_paths = Fact::known(readonly, origin);
 }
