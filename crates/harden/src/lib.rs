@@ -7,6 +7,7 @@
 
 pub mod compose;
 pub mod diff;
+pub mod dockerfile;
 pub mod draft;
 pub mod editor;
 pub mod hardening;
