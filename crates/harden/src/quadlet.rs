@@ -251,7 +251,7 @@ impl Writer<'_> {
     fn new_line(&mut self, key: &str, value: &str) {
         let container = || self.unit.assignments.iter().filter(|a| a.section == "Container");
         let like = if key == "Group" { "User" } else { key };
-        let Some(last) = container().filter(|a| a.key == like).last().or(container().last()) else { return };
+        let Some(last) = container().rfind(|a| a.key == like).or(container().next_back()) else { return };
         let at = last.lines.end;
         let source = self.text.get(last.lines.clone()).unwrap_or("");
         let newline = if self.text.contains("\r\n") { "\r\n" } else { "\n" };

@@ -242,7 +242,7 @@ impl Settings {
     fn items(&self, number: usize) -> Vec<String> {
         let Some(value) = self.now(number) else { return Vec::new() };
         match self.list.get(number) {
-            Some(setting) if setting.is_list => fields(value).into_iter().map(|f| unquoted(f)).collect(),
+            Some(setting) if setting.is_list => fields(value).into_iter().map(unquoted).collect(),
             _ => vec![value.to_owned()],
         }
     }
@@ -547,7 +547,7 @@ impl Settings {
             self.put("cgroupns", "private".to_owned());
             return Ok(());
         }
-        if !self.remove_named(names, |value| shares(value)) {
+        if !self.remove_named(names, shares) {
             return Err(self.said_elsewhere(&fact.origin, &format!("the {} namespace", kind.name())));
         }
         Ok(())
