@@ -45,6 +45,7 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
         added: Vec::new(),
         hidden: hidden.map(|word| word.place.clone()),
         place: place.clone(),
+        others: Vec::new(),
     };
     settings.make(&subject.confinement, task.remedies)?;
     let mut writer = Writer { text: &text, unit: &unit, edits: Vec::new(), gone: Vec::new() };

@@ -44,6 +44,9 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
         return Err(Refusal::at(place, "there is no command here any more: read the file again"));
     };
     let mut settings = settings_of(line);
+    let beside = |other: &Subject| other.place.as_ref().is_some_and(|other| other.path == place.path);
+    let others = task.all.iter().filter(|(other, _)| other.id != subject.id && beside(other));
+    settings.others = others.map(|(other, remedies)| (other.name.clone(), remedies.to_vec())).collect();
     settings.make(&subject.confinement, task.remedies)?;
     for edit in edits(&text, line, &settings)? {
         drafts.replace(&place.path, edit.range, edit.text)?;
@@ -66,6 +69,7 @@ fn settings_of(line: &CommandLine) -> Settings {
         added: Vec::new(),
         hidden: line.hidden.first().map(|words| place_of(words.start)),
         place: line.place.clone(),
+        others: Vec::new(),
     }
 }
 

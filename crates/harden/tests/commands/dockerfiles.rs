@@ -46,6 +46,10 @@ fn a_user_is_set_before_the_first_command_that_nothing_is_run_behind() {
 }
 
 fn suggested(text: &str) -> String {
+    suggested_or(text).unwrap()
+}
+
+fn suggested_or(text: &str) -> Result<String, String> {
     let world = read(text, &Context::assumed());
     assert_eq!(world.problems, [], "{text}");
     let source: Arc<str> = text.into();
@@ -53,9 +57,9 @@ fn suggested(text: &str) -> String {
     let mut drafts = Drafts::new(&texts);
     // The user first: the order of the lines does not depend on it.
     let remedies = remedies("non-root");
-    edit(&Task { subject: &world.subjects[0], remedies: &remedies }, &mut drafts).unwrap();
-    suggest(&world.subjects[0], &mut drafts).unwrap();
-    drafts.finish().unwrap().first().map_or(text.to_owned(), |edited| edited.after.to_string())
+    edit(&Task::alone(&world.subjects[0], &remedies), &mut drafts).unwrap();
+    suggest(&world.subjects[0], &mut drafts).map_err(|refusal| refusal.to_string())?;
+    Ok(drafts.finish().unwrap().first().map_or(text.to_owned(), |edited| edited.after.to_string()))
 }
 
 #[test]
@@ -98,4 +102,44 @@ fn what_no_instruction_says_is_refused() {
     let texts = |_: &str| Ok::<Arc<str>, String>(source.clone());
     let refusal = suggest(subject, &mut Drafts::new(&texts)).unwrap_err().to_string();
     assert!(refusal.starts_with("Dockerfile:2:5: which mode"), "{refusal}");
+}
+
+#[test]
+fn dockerfiles_of_official_images_take_a_user_and_are_read_again() {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora");
+    let root = std::env::var("STOCKADE_CORPORA").unwrap_or_else(|_| beside.to_owned());
+    let Ok(folder) = std::fs::read_dir(format!("{root}/dockerfiles")) else {
+        eprintln!("skipped: the corpora are absent (STOCKADE_CORPORA)");
+        return;
+    };
+    let context = Context::assumed();
+    let (mut users, mut refused) = (0, Vec::new());
+    for file in folder {
+        let path = file.unwrap().path();
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let world = read(&text, &context);
+        if !world.problems.is_empty() || world.subjects.is_empty() {
+            continue;
+        }
+        let name = path.display();
+        let result = checked(&text, 0, "non-root", &read, &context, edit);
+        match result {
+            Ok(result) => {
+                users += usize::from(result != text);
+                assert_eq!(
+                    read(&result, &context).subjects[0].confinement.identity.root.value,
+                    Some(false),
+                    "{name}"
+                );
+                let once = suggested_or(&result);
+                match once {
+                    Ok(once) => assert_eq!(suggested(&once), once, "{name}"),
+                    Err(refusal) => refused.push(refusal),
+                }
+            }
+            Err(refusal) => refused.push(refusal.to_string()),
+        }
+    }
+    assert!(users > 200, "{users}: {refused:?}");
+    assert!(refused.len() < 8, "{refused:?}");
 }
