@@ -71,7 +71,7 @@ impl Writer<'_> {
         self.unit.assignments.get(number)
     }
 
-    fn changes(&mut self, settings: &Settings) -> Result<(), Refusal> {
+    fn changes(&mut self, settings: &Settings<'_>) -> Result<(), Refusal> {
         for (option, setting) in self.unit.options.iter().zip(&settings.list) {
             match &setting.change {
                 Change::Kept => {}

@@ -44,7 +44,7 @@ pub(crate) struct Added {
 }
 
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct Settings<'a> {
     pub(crate) engine: EngineKind,
     pub(crate) list: Vec<Setting>,
     pub(crate) added: Vec<Added>,
@@ -53,7 +53,7 @@ pub(crate) struct Settings {
     /// Of the container: what a refusal points to where nothing else does.
     pub(crate) place: Place,
     /// Other containers of the same text, by name, with what is changed about them.
-    pub(crate) others: Vec<(Arc<str>, Vec<Remedy>)>,
+    pub(crate) others: Vec<(&'a str, &'a [Remedy])>,
 }
 
 /// Whether an option on a command line, or a key of a unit, can say the change at all.
@@ -98,7 +98,7 @@ pub(crate) fn can(subject: &Subject, engine: EngineKind, remedy: &Remedy) -> boo
             let remaps = c.engine.as_ref().is_some_and(|e| e.settings.userns_remap.value == Some(true));
             remaps && said_here(&c.user_namespace.initial.origin)
         }
-        Remedy::UserNamespace => true,
+        Remedy::UserNamespace => !is_in_pod(c),
         Remedy::RemoveDevice(_) | Remedy::RemoveDeviceRule(_) => true,
         // A network of its own is made by another command; a digest is not known here; the rest is no option's.
         Remedy::OwnNetwork
@@ -108,6 +108,13 @@ pub(crate) fn can(subject: &Subject, engine: EngineKind, remedy: &Remedy) -> boo
         | Remedy::NarrowGrants { .. }
         | Remedy::RemoveSecret => false,
     }
+}
+
+/// Whether it shares namespaces with a pod, which then has its user namespace too.
+fn is_in_pod(c: &Confinement) -> bool {
+    NamespaceKind::ALL.into_iter().any(
+        |kind| matches!(c.namespaces.get(kind).get(), Some(Namespace::Container(id)) if id.contains("#pod")),
+    )
 }
 
 /// The option that says whose namespace of a kind it is.
@@ -122,7 +129,7 @@ fn option_of(kind: NamespaceKind) -> Option<&'static str> {
     }
 }
 
-impl Settings {
+impl Settings<'_> {
     /// Makes all changes, or says which one cannot be made.
     pub(crate) fn make(&mut self, c: &Confinement, remedies: &[Remedy]) -> Result<(), Refusal> {
         let drops_privileged = remedies.contains(&Remedy::DropPrivileged);
@@ -379,7 +386,7 @@ impl Settings {
         let from = self.list.iter().filter(|s| s.name == "volumes-from" && holds(&s.place, place));
         let names =
             from.filter_map(|s| s.value.as_deref()).map(|value| value.split(':').next().unwrap_or(value));
-        let mut others = names.flat_map(|name| self.others.iter().filter(move |(other, _)| **other == *name));
+        let mut others = names.flat_map(|name| self.others.iter().filter(move |(other, _)| *other == name));
         others.any(|(_, remedies)| remedies.contains(remedy))
     }
 

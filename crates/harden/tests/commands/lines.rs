@@ -337,7 +337,7 @@ fn what_no_option_says_is_known_before_anything_is_planned() {
     assert!(
         !can("docker run x", "network") && !can("docker run x", "userns") && can("podman run x", "userns")
     );
-    assert!(!can("docker run --userns host x", "userns"));
+    assert!(!can("docker run --userns host x", "userns") && !can("podman run --pod p x", "userns"));
     assert!(can("docker run -v /a:/b x", "remove /b") && !can("docker run x", "remove /proc"));
     assert!(!can("podman run --rootfs / sh", "remove /"));
     assert!(
