@@ -182,14 +182,17 @@ impl Stage {
     ) -> Result<(usize, String), Refusal> {
         let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let Some(before) = before else {
-            let kept = text.trim_end();
-            if kept.ends_with(['\\', '`']) {
+            let end = text.trim_end().len();
+            let line = format!("{newline}{line}");
+            // A continued line or a here-document that nothing ends takes what is written behind it.
+            let (head, tail) = text.split_at(end);
+            if count(&format!("{head}{line}{tail}")) != count(text).map(|count| count + 1) {
                 return Err(Refusal::at(
                     place,
-                    "the last line of the file is continued, and nothing follows it",
+                    "the last instruction of the file is not ended: end it first",
                 ));
             }
-            return Ok((kept.len(), format!("{newline}{line}")));
+            return Ok((end, line));
         };
         let start_of = |at: usize| text.get(..at).and_then(|head| head.rfind('\n')).map_or(0, |n| n + 1);
         let mut at = start_of(before);
@@ -202,6 +205,13 @@ impl Stage {
         }
         Ok((at, format!("{line}{newline}")))
     }
+}
+
+/// How many instructions a Dockerfile has.
+fn count(text: &str) -> Option<usize> {
+    parse_dockerfile::parse_iter(text)
+        .ok()?
+        .try_fold(0, |count, instruction| instruction.ok().map(|_| count + 1))
 }
 
 /// The edit that takes the set-user-ID bit out of the mode that a command sets, or that stands at a place by itself.

@@ -52,6 +52,10 @@ pub(crate) fn change(text: &str, span: &Range<usize>, syntax: Syntax, old: &str,
     let most = old.len().min(new.len()) - prefix;
     let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).take(most).count();
     let (end, inserted) = (old.len() - suffix, new.get(prefix..new.len() - suffix)?);
+    // Without a variable every character of the value is one of the text.
+    if pieces.len() != old.len() && !pieces.iter().any(|piece| matches!(piece, Piece::Other(_))) {
+        return None;
+    }
     // The numbers of the pieces that go: counted from the front, or from the back behind a variable.
     let gone = if leading >= end && (end > prefix || prefix > 0 || leading > 0) {
         prefix..end
@@ -197,7 +201,14 @@ pub(crate) fn removal(text: &str, words: &[Range<usize>]) -> Option<Vec<Edit>> {
         let goes_on = after.trim_start_matches([' ', '\t']) == "\\";
         let range = if !before.trim().is_empty() {
             let blank = before.len() - before.trim_end_matches([' ', '\t']).len();
-            if blank > 0 { from - blank..to } else { to_next(text, from, to) }
+            // Words that touch are parted by what is left of the white space.
+            let touches = after.starts_with(|c: char| !c.is_whitespace() && !";&|()<>".contains(c));
+            match blank {
+                0 if before.ends_with('=') => to_next(text, from, to),
+                0 => from..to,
+                _ if touches => from..to,
+                _ => from - blank..to,
+            }
         } else if is_continued && goes_on {
             line..(after_line + 1).min(text.len())
         } else if is_continued && after.trim().is_empty() {
