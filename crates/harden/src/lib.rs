@@ -8,6 +8,7 @@
 pub mod compose;
 pub mod daemon;
 pub mod diff;
+pub mod dockerfile;
 pub mod draft;
 pub mod editor;
 pub mod hardening;
