@@ -13,6 +13,8 @@ pub mod hardening;
 pub mod live;
 pub mod quadlet;
 pub mod run;
+pub mod host;
+pub mod live;
 pub mod tree;
 pub mod verify;
 pub mod write;

@@ -12,6 +12,8 @@ mod made;
 mod podman;
 mod yaml;
 
+pub(crate) use line::quote;
+
 #[cfg(test)]
 mod tests;
 
