@@ -153,6 +153,13 @@ impl Dockerd<'_> {
             .any(|word| word.strip_prefix(&long).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))
     }
 
+    fn is_iptables_off(&self) -> bool {
+        let root = self.text.as_deref().and_then(|text| parse(text, &self.path).ok());
+        let of_file =
+            root.and_then(|root| root.get("iptables")).is_some_and(|node| node.as_str() == Some("false"));
+        of_file || self.flags.iter().any(|word| word == "--iptables=false")
+    }
+
     fn is_swarm(&self) -> bool {
         let state =
             self.running.and_then(|running| running.raw.info.get("Swarm")?.get("LocalNodeState")?.as_str());
@@ -197,7 +204,16 @@ fn wanted(
         });
         no_new_privileges_breaks(dockerd, proposal);
     }
-    if is_not(&settings.inter_container, false) {
+    // moby daemon/daemon_unix.go: dockerd does not start with icc=false and iptables=false, and without iptables the
+    // proxy is all that publishes ports.
+    let has_firewall = !dockerd.is_iptables_off();
+    if !has_firewall && (is_not(&settings.inter_container, false) || is_not(&settings.userland_proxy, false))
+    {
+        proposal.notes.push(
+            "icc and userland-proxy are left out: they need dockerd's firewall rules, which are off".into(),
+        );
+    }
+    if is_not(&settings.inter_container, false) && has_firewall {
         wanted.push(Setting {
             key: "icc",
             value: Some(Value::bool(false)),
@@ -218,7 +234,7 @@ fn wanted(
             });
         }
     }
-    if is_not(&settings.userland_proxy, false) {
+    if is_not(&settings.userland_proxy, false) && has_firewall {
         wanted.push(Setting {
             key: "userland-proxy",
             value: Some(Value::bool(false)),

@@ -96,8 +96,8 @@ fn containers(docker: Running<'_>, disk: &Disk<'_>, effects: &mut Effects) {
         let mut names: Vec<String> = containers.iter().map(|container| name_of(container)).collect();
         names.sort();
         effects.breaks.push(format!(
-            "{} are not seen by the daemon any more and have to be made again (`stockade harden docker:NAME` prints \
-             how), with the files of their own layers gone",
+            "the daemon does not see its containers any more; to be made again (`stockade harden docker:NAME` prints \
+             how), with the files of their own layers gone: {}",
             names.join(", ")
         ));
     }
@@ -252,12 +252,12 @@ pub(super) fn rootless(docker: Running<'_>) -> Vec<String> {
     }
     if !privileged.is_empty() {
         notes.push(format!(
-            "  {} use the host's namespaces, devices or privileges, of which a rootless daemon has only its user's",
+            "  host's namespaces, devices or privileges, of which a rootless daemon has only its user's, are used by {}",
             privileged.join(", ")
         ));
     }
     if !low.is_empty() {
-        notes.push(format!("  {} publish ports below 1024", low.join(", ")));
+        notes.push(format!("  ports below 1024 are published by {}", low.join(", ")));
     }
     notes
 }

@@ -21,6 +21,8 @@ enum Strong {
 enum When {
     /// Wherever it is weaker.
     Always,
+    /// Wherever it is weaker, and it answers the flaws that need this condition too.
+    AlsoFlaw(&'static str),
     /// Where a flaw is, or may be, present that this condition is part of.
     Flaw(&'static str),
 }
@@ -41,9 +43,9 @@ const SETTINGS: &[Setting] = &[
         key: "kernel.unprivileged_bpf_disabled",
         strong: Strong::AtLeast(1),
         value: "2",
-        when: When::Always,
+        when: When::AlsoFlaw("sysctl(kernel.unprivileged_bpf_disabled=0)"),
         why: "BPF programs are loaded by who has CAP_BPF only; the verifier's flaws need one",
-        answers: &["load-bpf-programs", "CVE-2020-8835", "CVE-2021-3490", "CVE-2022-23222", "CVE-2023-2163"],
+        answers: &["load-bpf-programs"],
         breaks: "ordinary users cannot load BPF programs",
     },
     Setting {
@@ -106,7 +108,7 @@ const SETTINGS: &[Setting] = &[
         value: "1",
         when: When::Flaw("syscall(io_uring_setup)"),
         why: "io_uring is for processes with CAP_SYS_ADMIN, or in kernel.io_uring_group",
-        answers: &["rarely-used-system-calls", "CVE-2022-29582", "CVE-2022-2602"],
+        answers: &["rarely-used-system-calls"],
         breaks: "programs of ordinary users fall back to other calls, or fail where they have none",
     },
     Setting {
@@ -196,8 +198,6 @@ pub(super) fn propose(known: &Known<'_>, flaws: &[Found], disk: &Disk<'_>, propo
         }
         let mut answers: Vec<String> = setting.answers.iter().map(|answer| (*answer).to_owned()).collect();
         answers.extend(hangs_on.into_iter().flatten());
-        answers.sort();
-        answers.dedup();
         put(setting, setting.why, &answers, proposal);
     }
     if let Some((setting, answers)) = user_namespaces(known, flaws, disk, proposal) {
@@ -220,16 +220,14 @@ pub(super) fn propose(known: &Known<'_>, flaws: &[Found], disk: &Disk<'_>, propo
 
 /// The flaws that a setting is proposed for; `None` where it is not to be proposed.
 fn hanging(setting: &Setting, flaws: &[Found]) -> Option<Vec<String>> {
+    let needing = |condition: &str| -> Vec<String> {
+        let found = flaws.iter().filter(|found| needs(found.flaw, condition));
+        found.map(|found| found.flaw.id.clone()).collect()
+    };
     match setting.when {
         When::Always => Some(Vec::new()),
-        When::Flaw(condition) => {
-            let found: Vec<String> = flaws
-                .iter()
-                .filter(|found| needs(found.flaw, condition))
-                .map(|found| found.flaw.id.clone())
-                .collect();
-            (!found.is_empty()).then_some(found)
-        }
+        When::AlsoFlaw(condition) => Some(needing(condition)),
+        When::Flaw(condition) => Some(needing(condition)).filter(|found| !found.is_empty()),
     }
 }
 
@@ -290,7 +288,7 @@ fn user_namespaces(
         strong,
         value,
         when: When::Always,
-        why: "flaws that are here need a user namespace of one's own",
+        why: "flaws that are here need a user namespace of one's own, or a capability that Docker does not give",
         answers: &[],
         breaks,
     };

@@ -249,6 +249,21 @@ fn an_option_on_the_command_line_is_not_written_into_the_file_too() {
 }
 
 #[test]
+fn what_needs_the_firewall_is_left_out_where_dockerd_has_none() {
+    let (engine, raw) = (docker(), Raw::default());
+    for files in [
+        [("/etc/docker/daemon.json", "{\"iptables\": false}"), ("/x", "")],
+        [("/proc/77/comm", "dockerd\n"), ("/proc/77/cmdline", "dockerd\0--iptables=false\0")],
+    ] {
+        let root = Root::new(&files);
+        let proposal = proposed(&Host::default(), running(&engine, &raw), Options::default(), &root);
+        let after = &proposal.files[0].after;
+        assert!(!after.contains("icc") && !after.contains("userland-proxy"), "{after}");
+        assert!(after.contains("live-restore"), "{after}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_as_json_is_left_and_said() {
     for broken in ["{", "[]", "{\"icc\": true,,}", "\"x\""] {
         let root = Root::new(&[("/etc/docker/daemon.json", broken)]);
