@@ -341,11 +341,7 @@ fn check_started(engine: &'static [&'static str], cleanup: &mut Cleanup<'_>, nam
     let masked = |list: &[String]| {
         // What the measurement of the running container adds: mounts and paths of the engine's own, and the ports
         // that `--publish-all` found.
-        let mut by_nature = vec!["mount ", "masked ", "read-only ", "published "];
-        // Podman's inspection leaves them out; the command that made the container has them.
-        if engine == PODMAN {
-            by_nature.extend(["sysctls ", "asked rules "]);
-        }
+        let by_nature = ["mount ", "masked ", "read-only ", "published "];
         list.iter()
             .filter(|fact| !by_nature.iter().any(|start| fact.starts_with(start)))
             .cloned()
