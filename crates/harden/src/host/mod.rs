@@ -111,6 +111,8 @@ pub struct Update {
     pub component: String,
     /// How it is known to be here.
     pub why: String,
+    /// The first version with the fix, of the distribution's package or of the component; `None`: none is known.
+    pub fixed: Option<String>,
     /// What of the above closes its way in the meantime; empty where only the update does.
     pub meanwhile: Vec<String>,
 }

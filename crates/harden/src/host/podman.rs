@@ -36,7 +36,7 @@ pub(super) fn propose(known: &Known<'_>, disk: &Disk<'_>, proposal: &mut Proposa
     let mut after = before.clone().unwrap_or_default();
     let mut reasons = Vec::new();
     for (reason, breaks) in wanted {
-        if put(&mut after, &reason) {
+        if !is_set_elsewhere(disk, &reason) && put(&mut after, &reason) {
             proposal.breaks.extend(breaks);
             reasons.push(reason);
         }
@@ -95,6 +95,23 @@ fn user_namespaces(
     let why = "root in a container is nobody on the host, and not the same nobody as in the next one";
     let answers = &["set-user-id-plant", "core-pattern-handler", "engine-api"];
     wanted.push((Reason::new("userns = \"auto\"", why, answers), None));
+}
+
+fn key(reason: &Reason) -> &str {
+    reason.setting.split('=').next().unwrap_or("").trim()
+}
+
+fn has_key(text: &str, key: &str) -> bool {
+    text.lines().any(|line| line.split_once('=').is_some_and(|(name, _)| name.trim() == key))
+}
+
+/// An administrator's own word in another of the files counts, whichever is read last.
+fn is_set_elsewhere(disk: &Disk<'_>, reason: &Reason) -> bool {
+    const FOLDER: &str = "/etc/containers/containers.conf.d";
+    let beside = disk.names(FOLDER).into_iter().map(|name| format!("{FOLDER}/{name}"));
+    let files = beside.filter(|path| path != FILE && path.ends_with(".conf"));
+    let mut files = files.chain(["/etc/containers/containers.conf".to_owned()]);
+    files.any(|path| disk.read(&path).is_some_and(|text| has_key(&text, key(reason))))
 }
 
 /// Adds a key below `[containers]`; whether the text was changed. A key that is there stays as it is.

@@ -361,6 +361,9 @@ fn podmans_defaults_are_proposed_where_nothing_here_speaks_against_them() {
     assert!(proposal.notes.iter().any(|note| note.contains("that b mount")), "{:?}", proposal.notes);
     write(&proposal, root.path()).unwrap();
     assert_eq!(with(&held).files, []);
+    let own = Root::new(&[("/etc/containers/containers.conf", "[containers]\nipcns = \"shareable\"\n")]);
+    let known = Known { host: &host, docker: None, podman: running(&engine, &held) };
+    assert_eq!(propose(&known, Options::default(), own.path()).files, []);
 }
 
 #[test]

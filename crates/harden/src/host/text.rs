@@ -37,12 +37,18 @@ pub fn text(proposal: &Proposal) -> String {
     for text in &proposal.breaks {
         line(&mut out, &format!("  {text}"));
     }
-    section(&mut out, "Flaws that are here, which an update mends:", !proposal.updates.is_empty());
+    section(&mut out, "Flaws that are here, and that only an update mends:", !proposal.updates.is_empty());
     for update in &proposal.updates {
         line(
             &mut out,
             &format!("  {} ({}): {}; {}", update.flaw, update.component, update.title, update.why),
         );
+        match &update.fixed {
+            // The reason names the version already where it is the distribution's.
+            Some(fixed) if fixed.rsplit(' ').next().is_some_and(|version| update.why.contains(version)) => {}
+            Some(fixed) => line(&mut out, &format!("      fixed in: {fixed}")),
+            None => line(&mut out, "      no fix is known"),
+        }
         if !update.meanwhile.is_empty() {
             line(&mut out, &format!("      until then: {}", update.meanwhile.join(", ")));
         }

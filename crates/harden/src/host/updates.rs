@@ -1,6 +1,7 @@
 //! Known flaws of what is installed here, and what closes the way to one until it is updated.
 
 use confinement::Fact;
+use confinement::host::Installed;
 use techniques::flaw::{self, Flaw, Presence};
 
 use super::disk::Disk;
@@ -54,9 +55,12 @@ pub(super) fn propose(known: &Known<'_>, flaws: &[Found], disk: &Disk<'_>, propo
             title: flaw.title.clone(),
             component: flaw.component.to_owned(),
             why: why.clone(),
+            fixed: fixed(known, flaw),
             meanwhile: meanwhile(flaw),
         });
-        packages.extend(package(known, flaw.component));
+        if distribution_fix(known, flaw).is_some() {
+            packages.extend(package(known, flaw.component));
+        }
     }
     packages.sort();
     packages.dedup();
@@ -77,14 +81,42 @@ pub(super) fn propose(known: &Known<'_>, flaws: &[Found], disk: &Disk<'_>, propo
     }
 }
 
+fn installed<'a>(known: &Known<'a>, component: &str) -> Option<&'a Installed> {
+    match component {
+        "linux" => known.host.kernel.get(),
+        component => known.host.components.get(component).and_then(Fact::get),
+    }
+}
+
+/// The distribution's own package version with the fix.
+fn distribution_fix(known: &Known<'_>, flaw: &Flaw) -> Option<String> {
+    let package = installed(known, flaw.component)?.package.as_ref()?;
+    flaw.distributions.iter().find_map(|fix| {
+        let release = fix.release == *package.release
+            || package.release.strip_prefix(fix.release.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        let named = fix.package.as_deref().is_none_or(|name| name == &*package.name);
+        let is_ours = fix.distribution == *package.distribution && release && named;
+        fix.fixed.clone().filter(|_| is_ours)
+    })
+}
+
+/// Where to find the fix: the distribution's, else that of the component's own newest stream.
+fn fixed(known: &Known<'_>, flaw: &Flaw) -> Option<String> {
+    let upstream = || {
+        let affected = flaw.affected.as_ref()?;
+        (!affected.fixed.is_empty()).then(|| format!("{} {}", flaw.component, affected.fixed.join(", ")))
+    };
+    let package = installed(known, flaw.component).and_then(|installed| installed.package.as_ref());
+    distribution_fix(known, flaw)
+        .zip(package)
+        .map(|(version, package)| format!("{} {version}", package.distribution))
+        .or_else(upstream)
+}
+
 /// The distribution's package of a component; the kernel's is named for its version, so that its successor has
 /// another name.
 fn package(known: &Known<'_>, component: &str) -> Option<String> {
-    let installed = match component {
-        "linux" => known.host.kernel.get(),
-        component => known.host.components.get(component).and_then(Fact::get),
-    }?;
-    let package = installed.package.as_ref()?;
+    let package = installed(known, component)?.package.as_ref()?;
     let debian = matches!(&*package.distribution, "debian" | "ubuntu");
     let name = if component == "linux" { kernel_package(&package.name)? } else { package.name.to_string() };
     debian.then_some(name)
