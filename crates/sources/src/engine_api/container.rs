@@ -135,7 +135,8 @@ fn asked_by_command(command: &Field<'_>, request: &mut Request) {
         let mut parts = value.split(':');
         let path = parts.next().unwrap_or("");
         // `HOST[:INSIDE][:RIGHTS]`, and rights are no absolute path.
-        let Some(access) = parts.last().filter(|last| !last.starts_with('/')).and_then(DeviceAccess::parse)
+        let Some(access) =
+            parts.next_back().filter(|last| !last.starts_with('/')).and_then(DeviceAccess::parse)
         else {
             continue;
         };
