@@ -13,6 +13,7 @@ pub mod draft;
 pub mod editor;
 pub mod hardening;
 pub mod kubernetes;
+pub mod host;
 pub mod live;
 pub mod oci;
 pub mod quadlet;
