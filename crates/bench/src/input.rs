@@ -168,3 +168,43 @@ pub fn write_files(
     }
     Ok(())
 }
+
+/// Settings that open a path or take a wall away, by the key they stand under.
+const WEAK: [(&str, &str); 14] = [
+    ("privileged", "    privileged: true # some day less\n"),
+    ("pid", "    pid: host\n"),
+    ("network_mode", "    network_mode: host\n"),
+    ("cap_add", "    cap_add: [SYS_ADMIN] # for mounts\n"),
+    ("cap_add", "    cap_add:\n      - SYS_PTRACE\n      - NET_ADMIN # for routes\n"),
+    ("cap_add", "    cap_add: [ALL]\n"),
+    ("security_opt", "    security_opt:\n      - seccomp:unconfined\n      - apparmor:unconfined\n"),
+    ("volumes", "    volumes:\n      - /var/run/docker.sock:/var/run/docker.sock\n      - data:/data\n"),
+    ("volumes", "    volumes:\n      - /:/host:ro # to look at\n"),
+    ("volumes", "    volumes:\n      - /etc:/host/etc\n      - /sys:/sys\n      - /proc:/host/proc\n"),
+    ("devices", "    devices:\n      - /dev/sda:/dev/sda\n"),
+    ("user", "    user: root\n"),
+    ("ipc", "    ipc: host\n"),
+    ("userns_mode", "    userns_mode: host\n"),
+];
+
+/// A Compose file of weak services, each with four settings that no other has in this order.
+pub fn weak_services(count: usize) -> String {
+    let mut text = String::from("# Services that want hardening.\nservices:\n");
+    for n in 0..count {
+        let _ = write!(
+            text,
+            "  # the service {n}\n  s{n:02}:\n    image: registry.example.com/weak/s{n}:1.{n}\n"
+        );
+        let mut said: Vec<&str> = Vec::new();
+        for step in 0..4 {
+            let (key, lines) = WEAK[(n * (step + 3) + step * 5) % WEAK.len()];
+            if !said.contains(&key) {
+                said.push(key);
+                text.push_str(lines);
+            }
+        }
+        text.push('\n');
+    }
+    text.push_str("volumes:\n  data:\n");
+    text
+}

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! `bench STOCKADE FOLDER [--checkov PROGRAM] [--compose-lint PROGRAM]`: generates input in FOLDER, measures the release
+//! `bench STOCKADE FOLDER [--checkov PROGRAM] [--compose-lint PROGRAM] [--part NAME]`: generates input in FOLDER, measures the release
 //! binary on it, beside the tools that are given, and prints a table.
 
 use std::env;
@@ -15,8 +15,10 @@ use bench::input::{self, Variety};
 use bench::measure::{self, Cost};
 use bench::table::{Figure, Part, Row, Target};
 use confinement::World;
+use harden::editor;
 use sources::{Context, gather};
 use techniques::judge::{Options, judge};
+use techniques::plan::{Asked, Costs, plan};
 use techniques::technique::Catalogue;
 
 /// Files of the large measurements.
@@ -47,19 +49,43 @@ struct Tools {
     folder: PathBuf,
     checkov: Option<OsString>,
     compose_lint: Option<OsString>,
+    /// One part alone.
+    part: Option<OsString>,
 }
+
+/// Measures one thing.
+type Measure = fn(&Tools) -> io::Result<Part>;
+
+const PARTS: [(&str, Measure); 6] = [
+    ("start", start_up),
+    ("manifests", manifests),
+    ("installation", installation),
+    ("solver", solver),
+    ("hardening", hardening),
+    ("beside", beside),
+];
 
 impl Tools {
     fn parse(arguments: &[OsString]) -> io::Result<Tools> {
-        let usage = || io::Error::other("bench STOCKADE FOLDER [--checkov PROGRAM] [--compose-lint PROGRAM]");
+        let usage = || {
+            io::Error::other(
+                "bench STOCKADE FOLDER [--checkov PROGRAM] [--compose-lint PROGRAM] [--part NAME]",
+            )
+        };
         let (stockade, rest) = arguments.split_first().ok_or_else(usage)?;
         let (folder, rest) = rest.split_first().ok_or_else(usage)?;
-        let mut tools =
-            Tools { stockade: stockade.clone(), folder: folder.into(), checkov: None, compose_lint: None };
+        let mut tools = Tools {
+            stockade: stockade.clone(),
+            folder: folder.into(),
+            checkov: None,
+            compose_lint: None,
+            part: None,
+        };
         for pair in rest.chunks(2) {
             let [flag, program] = pair else { return Err(usage()) };
             match flag.to_str() {
                 Some("--checkov") => tools.checkov = Some(program.clone()),
+                Some("--part") => tools.part = Some(program.clone()),
                 Some("--compose-lint") => tools.compose_lint = Some(program.clone()),
                 _ => return Err(usage()),
             }
@@ -80,8 +106,10 @@ impl Tools {
 fn all(tools: &Tools) -> io::Result<()> {
     let cores = available_parallelism().map_or(1, usize::from);
     println!("machine: {cores} cores, {}; load of the last minute {}", processor(), load());
-    for part in [start_up, manifests, installation, solver, beside] {
-        print!("{}", part(tools)?);
+    for (name, measure) in PARTS {
+        if tools.part.as_ref().is_none_or(|wanted| wanted == name) {
+            print!("{}", measure(tools)?);
+        }
     }
     println!("\nload of the last minute {}; a busy machine makes every time above longer", load());
     Ok(())
@@ -189,6 +217,62 @@ fn installation(tools: &Tools) -> io::Result<Part> {
             row("  peak memory", Figure::Bytes(cost.peak), Target::None),
         ],
     })
+}
+
+const WEAK_SERVICES: usize = 50;
+
+/// A file of weak services planned, edited, and proven by reading it again; and the plan alone.
+fn hardening(tools: &Tools) -> io::Result<Part> {
+    let file = folder(tools, "weak", 1, |_| "compose.yaml".into(), |_| input::weak_services(WEAK_SERVICES))?
+        .join("compose.yaml");
+    let command = |verb: &str, more: &[&str]| {
+        let mut command = vec![tools.stockade.clone(), verb.into()];
+        command.extend(more.iter().map(OsString::from));
+        command.push(file.clone().into());
+        command
+    };
+    let runs = 20;
+    let audit = measure::start_to_end(runs, &command("audit", &[]))?;
+    let mut rows = vec![row(
+        format!("stockade audit, {WEAK_SERVICES} weak services"),
+        Figure::Time(audit),
+        Target::None,
+    )];
+    for depth in ["1", "2"] {
+        let time = measure::start_to_end(runs, &command("harden", &["--depth", depth]))?;
+        let what = format!("stockade harden --depth {depth}, the same file, planned, edited and proven");
+        rows.push(row(what, Figure::Time(time), under(Duration::from_millis(50))));
+    }
+    let world = gather::paths(std::slice::from_ref(&file), &Context::assumed());
+    for depth in [1, 2] {
+        let mut times: Vec<Duration> = world
+            .subjects
+            .iter()
+            .map(|subject| {
+                let alone = World { subjects: vec![subject.clone()], ..World::default() };
+                measure::in_process(FEW, || plan(&alone, &asked(depth)))
+            })
+            .collect();
+        times.sort();
+        let median = times.get(times.len() / 2).copied().unwrap_or_default();
+        let most = times.last().copied().unwrap_or_default();
+        let what = format!("the plan of one of them at depth {depth}, median");
+        rows.push(row(what, Figure::Time(median), under(Duration::from_millis(1))));
+        rows.push(row("  the slowest", Figure::Time(most), Target::None));
+    }
+    Ok(Part { title: format!("hardening (median of {runs} runs)"), rows })
+}
+
+fn asked(depth: u8) -> Asked<'static> {
+    static COSTS: Costs = Costs::new();
+    Asked {
+        depth,
+        alternatives: 0,
+        costs: &COSTS,
+        pinned: &|_, _| Vec::new(),
+        recommended: None,
+        can: &editor::can,
+    }
 }
 
 /// The time to judge a world, for each of its containers.

@@ -16,6 +16,17 @@ use techniques::remedy::{LimitKind, Remedy, apply_all};
 use crate::draft::{Drafts, Refusal, Task};
 use crate::tree::{self, Value, Wish, own_value};
 
+/// Whether a pod says it for all of its containers, so that each of them changes when one of them asks for it.
+pub fn is_of_pod(remedy: &Remedy) -> bool {
+    matches!(
+        remedy,
+        Remedy::PrivateNamespace(_)
+            | Remedy::UserNamespace
+            | Remedy::NoServiceAccountToken
+            | Remedy::RemoveSysctl(_)
+    )
+}
+
 /// The lists of a pod that hold containers.
 const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
@@ -410,9 +421,14 @@ impl<'p, 'a> Change<'p, 'a> {
 
     /// The API server refuses the field beside what makes it void (pkg/apis/core/validation).
     fn check_escalation(&self, c: &Confinement) -> Result<(), Refusal> {
-        let drops = self.container.wants(|remedy| *remedy == Remedy::DropPrivileged);
-        if c.privileged.value != Some(false) && !drops {
+        let remedies = self.container.task.map_or(&[][..], |(_, remedies)| remedies);
+        let after = apply_all(remedies, c);
+        if after.privileged.value != Some(false) {
             return Err(self.refuse("a privileged container cannot refuse new privileges"));
+        }
+        if after.capabilities.bounding.is(|set| set.has(Capability::SYS_ADMIN)).is_true() {
+            let message = "`allowPrivilegeEscalation: false` cannot stand beside CAP_SYS_ADMIN";
+            return Err(self.refuse(message));
         }
         Ok(())
     }

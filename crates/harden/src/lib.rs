@@ -8,10 +8,12 @@
 pub mod compose;
 pub mod daemon;
 pub mod diff;
+pub mod dockerfile;
 pub mod draft;
 pub mod editor;
 pub mod hardening;
 pub mod kubernetes;
+pub mod host;
 pub mod live;
 pub mod oci;
 pub mod quadlet;

@@ -45,6 +45,7 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
         added: Vec::new(),
         hidden: hidden.map(|word| word.place.clone()),
         place: place.clone(),
+        others: Vec::new(),
     };
     settings.make(&subject.confinement, task.remedies)?;
     let mut writer = Writer { text: &text, unit: &unit, edits: Vec::new(), gone: Vec::new() };
@@ -70,7 +71,7 @@ impl Writer<'_> {
         self.unit.assignments.get(number)
     }
 
-    fn changes(&mut self, settings: &Settings) -> Result<(), Refusal> {
+    fn changes(&mut self, settings: &Settings<'_>) -> Result<(), Refusal> {
         for (option, setting) in self.unit.options.iter().zip(&settings.list) {
             match &setting.change {
                 Change::Kept => {}
@@ -251,7 +252,7 @@ impl Writer<'_> {
     fn new_line(&mut self, key: &str, value: &str) {
         let container = || self.unit.assignments.iter().filter(|a| a.section == "Container");
         let like = if key == "Group" { "User" } else { key };
-        let Some(last) = container().filter(|a| a.key == like).last().or(container().last()) else { return };
+        let Some(last) = container().rfind(|a| a.key == like).or(container().next_back()) else { return };
         let at = last.lines.end;
         let source = self.text.get(last.lines.clone()).unwrap_or("");
         let newline = if self.text.contains("\r\n") { "\r\n" } else { "\n" };

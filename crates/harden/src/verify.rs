@@ -146,7 +146,8 @@ fn may_change(remedy: &Remedy, part: &Part) -> bool {
         }
         Remedy::SeccompDefault => matches!(part, Seccomp),
         Remedy::LsmDefault => matches!(part, AppArmor | SeLinux),
-        Remedy::DefaultPaths => matches!(part, MaskedPaths | ReadOnlyPaths | KernelMount),
+        // Podman's `unmask=ALL` makes the cgroup file system writable too.
+        Remedy::DefaultPaths => matches!(part, MaskedPaths | ReadOnlyPaths | KernelMount | Cgroup),
         // Docker switches SELinux labels off for a container in the host's pid or ipc namespace.
         Remedy::PrivateNamespace(kind) => {
             *part == Namespace(*kind)

@@ -29,7 +29,7 @@ pub(super) struct Reading<'a> {
 
 pub(super) fn made(read: &Reading<'_>) -> Result<Made, Unreproducible> {
     let mut made = read.start()?;
-    read.from_inspection(&mut made)?;
+    read.all(&mut made)?;
     Ok(made)
 }
 
@@ -97,7 +97,7 @@ impl<'a> Reading<'a> {
     }
 
     /// All options, from the inspection alone.
-    fn from_inspection(&self, made: &mut Made) -> Result<(), Unreproducible> {
+    fn all(&self, made: &mut Made) -> Result<(), Unreproducible> {
         self.image_and_command(made)?;
         self.identity(made);
         self.environment(made);
@@ -225,7 +225,8 @@ impl<'a> Reading<'a> {
         // Who joins another container's network or the host's UTS namespace has its name and may not give one.
         let taken = network.starts_with("container:") || plain(&host.get("UTSMode")) == "host";
         let own = plain(&self.root.get("Id")).starts_with(&name) && name.len() == 12;
-        if !name.is_empty() && !own && !taken && !(network == "host" && of_host) {
+        let goes_without_saying = own || taken || (network == "host" && of_host);
+        if !name.is_empty() && !goes_without_saying {
             made.set("hostname", name);
         }
     }
@@ -330,7 +331,8 @@ impl<'a> Reading<'a> {
         }
         let named = attached.iter().any(|(name, network)| is_mode(name, network) && !plain_bridge);
         let rootless_default = self.is_podman() && matches!(mode.as_str(), "slirp4netns" | "pasta");
-        if !plain_bridge && !made.has("network") && !(rootless_default && self.is_rootless()) {
+        let is_default = plain_bridge || (rootless_default && self.is_rootless());
+        if !is_default && !made.has("network") {
             if !named && !mode.contains(':') && !matches!(mode.as_str(), "host" | "none") {
                 made.note(format!(
                     "the container is not attached to its network {mode}; the line attaches it"

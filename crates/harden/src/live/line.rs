@@ -78,7 +78,7 @@ fn connect(made: &Made, network: &Attachment) -> String {
 }
 
 /// A word as a POSIX shell takes it for itself.
-pub(super) fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -3,14 +3,17 @@
 //! the labels that Compose keeps its books with. What cannot be said in one of the forms is a note.
 //!
 //! [`docker`] and [`podman`] read an inspection into [`Made`](made::Made), one option of the command line after the
-//! other; [`line`] and [`compose`] write it. The remedies are then put in by the editors of those two forms.
+//! other; [`line`] and [`compose`] write it; [`remedied`] puts the remedies in, by the editors of those two forms.
 
 mod compose;
 mod docker;
 mod line;
 mod made;
 mod podman;
+mod remedied;
 mod yaml;
+
+pub(crate) use line::quote;
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +21,8 @@ mod tests;
 use confinement::{Engine, EngineKind, Host};
 use serde_json::Value;
 use sources::engine_api::answer::Answer;
+
+pub use remedied::Remedied;
 
 /// Texts that make a container again.
 #[derive(Clone, Debug, PartialEq, Eq)]

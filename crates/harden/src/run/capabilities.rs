@@ -41,7 +41,7 @@ pub(super) fn plan(start: &Start, named: &[Named], wanted: CapabilitySet, keep: 
     }
     let only = only_these(named, wanted);
     // Adding back would hand out to another user than root what it does not have now.
-    let may = |plan: &Plan| gives(plan) && !(start.hands_out && !plan.add.is_empty());
+    let may = |plan: &Plan| gives(plan) && (!start.hands_out || plan.add.is_empty());
     if keep && may(&only) {
         return Some(only);
     }

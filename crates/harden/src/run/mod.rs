@@ -9,7 +9,10 @@ mod capabilities;
 pub(crate) mod settings;
 pub(crate) mod words;
 
+use std::cell::RefCell;
 use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use confinement::{EngineKind, Form, Subject};
 use sources::options::UNKNOWN;
@@ -39,11 +42,14 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
         ));
     };
     let text = drafts.text(&place.path)?;
-    let lines = command_lines(&text, &place.path);
+    let lines = commands_of(&text, &place.path);
     let Some(line) = lines.iter().find(|line| line.place == *place) else {
         return Err(Refusal::at(place, "there is no command here any more: read the file again"));
     };
     let mut settings = settings_of(line);
+    let beside = |other: &Subject| other.place.as_ref().is_some_and(|other| other.path == place.path);
+    let others = task.all.iter().filter(|(other, _)| other.id != subject.id && beside(other));
+    settings.others = others.map(|(other, remedies)| (&*other.name, *remedies)).collect();
     settings.make(&subject.confinement, task.remedies)?;
     for edit in edits(&text, line, &settings)? {
         drafts.replace(&place.path, edit.range, edit.text)?;
@@ -51,7 +57,23 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn settings_of(line: &CommandLine) -> Settings {
+/// The commands of a text. Those of the last one are kept, for a script makes many containers.
+fn commands_of(text: &Arc<str>, path: &Arc<str>) -> Rc<Vec<CommandLine>> {
+    type Last = Option<(Arc<str>, Arc<str>, Rc<Vec<CommandLine>>)>;
+    thread_local! {
+        static LAST: RefCell<Last> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| match last {
+        Some((of, at, lines)) if Arc::ptr_eq(of, text) && at == path => lines.clone(),
+        _ => {
+            let lines = Rc::new(command_lines(text, path));
+            *last = Some((text.clone(), path.clone(), lines.clone()));
+            lines
+        }
+    })
+}
+
+fn settings_of(line: &CommandLine) -> Settings<'static> {
     let place_of = |at: usize| line.words.get(at).map_or(&line.place, |word| &word.place).clone();
     let setting = |option: &CommandOption| Setting {
         name: option.name,
@@ -66,6 +88,7 @@ fn settings_of(line: &CommandLine) -> Settings {
         added: Vec::new(),
         hidden: line.hidden.first().map(|words| place_of(words.start)),
         place: line.place.clone(),
+        others: Vec::new(),
     }
 }
 
@@ -78,7 +101,7 @@ enum Fate {
     Changed(String, bool),
 }
 
-fn edits(text: &str, line: &CommandLine, settings: &Settings) -> Result<Vec<Edit>, Refusal> {
+fn edits(text: &str, line: &CommandLine, settings: &Settings<'_>) -> Result<Vec<Edit>, Refusal> {
     let fates = fates(line, settings);
     let mut edits = Vec::new();
     let mut gone: Vec<Range<usize>> = Vec::new();
@@ -127,7 +150,7 @@ fn changed(text: &str, word: &CommandWord, new: &str, is_new: bool) -> Result<Ed
 }
 
 /// What the changes of options make of the words that they are in.
-fn fates(line: &CommandLine, settings: &Settings) -> Vec<Fate> {
+fn fates(line: &CommandLine, settings: &Settings<'_>) -> Vec<Fate> {
     let mut fates = vec![Fate::Kept; line.words.len()];
     for (option, setting) in line.options.iter().zip(&settings.list) {
         let last = option.words.end.saturating_sub(1);

@@ -44,7 +44,7 @@ pub(crate) struct Added {
 }
 
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct Settings<'a> {
     pub(crate) engine: EngineKind,
     pub(crate) list: Vec<Setting>,
     pub(crate) added: Vec<Added>,
@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) hidden: Option<Place>,
     /// Of the container: what a refusal points to where nothing else does.
     pub(crate) place: Place,
+    /// Other containers of the same text, by name, with what is changed about them.
+    pub(crate) others: Vec<(&'a str, &'a [Remedy])>,
 }
 
 /// Whether an option on a command line, or a key of a unit, can say the change at all.
@@ -96,7 +98,7 @@ pub(crate) fn can(subject: &Subject, engine: EngineKind, remedy: &Remedy) -> boo
             let remaps = c.engine.as_ref().is_some_and(|e| e.settings.userns_remap.value == Some(true));
             remaps && said_here(&c.user_namespace.initial.origin)
         }
-        Remedy::UserNamespace => true,
+        Remedy::UserNamespace => !is_in_pod(c),
         Remedy::RemoveDevice(_) | Remedy::RemoveDeviceRule(_) => true,
         // A network of its own is made by another command; a digest is not known here; the rest is no option's.
         Remedy::OwnNetwork
@@ -106,6 +108,13 @@ pub(crate) fn can(subject: &Subject, engine: EngineKind, remedy: &Remedy) -> boo
         | Remedy::NarrowGrants { .. }
         | Remedy::RemoveSecret => false,
     }
+}
+
+/// Whether it shares namespaces with a pod, which then has its user namespace too.
+fn is_in_pod(c: &Confinement) -> bool {
+    NamespaceKind::ALL.into_iter().any(
+        |kind| matches!(c.namespaces.get(kind).get(), Some(Namespace::Container(id)) if id.contains("#pod")),
+    )
 }
 
 /// The option that says whose namespace of a kind it is.
@@ -120,7 +129,7 @@ fn option_of(kind: NamespaceKind) -> Option<&'static str> {
     }
 }
 
-impl Settings {
+impl Settings<'_> {
     /// Makes all changes, or says which one cannot be made.
     pub(crate) fn make(&mut self, c: &Confinement, remedies: &[Remedy]) -> Result<(), Refusal> {
         let drops_privileged = remedies.contains(&Remedy::DropPrivileged);
@@ -145,9 +154,9 @@ impl Settings {
                 Remedy::RunAsNonRoot => self.run_as_non_root(c)?,
                 Remedy::UserNamespace => self.user_namespace(c)?,
                 Remedy::NoNewPrivileges => self.no_new_privileges(plain),
-                Remedy::RemoveMount(target) => self.remove_mount(c, target)?,
-                Remedy::ReadOnlyMount(target) => self.read_only_mount(c, target)?,
-                Remedy::PrivatePropagation(target) => self.private_propagation(c, target)?,
+                Remedy::RemoveMount(target) => self.remove_mount(c, target, remedy)?,
+                Remedy::ReadOnlyMount(target) => self.read_only_mount(c, target, remedy)?,
+                Remedy::PrivatePropagation(target) => self.private_propagation(c, target, remedy)?,
                 Remedy::SeccompDefault => self.seccomp_default(plain)?,
                 Remedy::LsmDefault => self.lsm_default(plain, remedies)?,
                 Remedy::DefaultPaths => self.default_paths(plain)?,
@@ -242,7 +251,7 @@ impl Settings {
     fn items(&self, number: usize) -> Vec<String> {
         let Some(value) = self.now(number) else { return Vec::new() };
         match self.list.get(number) {
-            Some(setting) if setting.is_list => fields(value).into_iter().map(|f| unquoted(f)).collect(),
+            Some(setting) if setting.is_list => fields(value).into_iter().map(unquoted).collect(),
             _ => vec![value.to_owned()],
         }
     }
@@ -372,8 +381,17 @@ impl Settings {
         mount.ok().map(|mount| mount.target)
     }
 
+    /// Whether a place is a `--volumes-from` of a container that the same remedy is made for.
+    fn follows(&self, place: &Place, remedy: &Remedy) -> bool {
+        let from = self.list.iter().filter(|s| s.name == "volumes-from" && holds(&s.place, place));
+        let names =
+            from.filter_map(|s| s.value.as_deref()).map(|value| value.split(':').next().unwrap_or(value));
+        let mut others = names.flat_map(|name| self.others.iter().filter(move |(other, _)| *other == name));
+        others.any(|(_, remedies)| remedies.contains(remedy))
+    }
+
     /// The options of a mount that the confinement has; an error where it has it from somewhere else.
-    fn own_mounts(&self, c: &Confinement, target: &str) -> Result<Vec<usize>, Refusal> {
+    fn own_mounts(&self, c: &Confinement, target: &str, remedy: &Remedy) -> Result<Vec<usize>, Refusal> {
         let there = self.mounts_at(target);
         let mut of_confinement = c.mounts.iter().filter(|mount| &*mount.target == target);
         let foreign = of_confinement.find(|mount| {
@@ -383,7 +401,8 @@ impl Settings {
                     && from.is_some_and(|place| holds(&setting.place, place))
             });
             // A unit's volume stands in a unit of its own.
-            !own && (there.is_empty() || from.is_some_and(|place| place.path == self.place.path))
+            !own && !from.is_some_and(|place| self.follows(place, remedy))
+                && (there.is_empty() || from.is_some_and(|place| place.path == self.place.path))
         });
         match foreign {
             Some(mount) => Err(self.said_elsewhere(mount.origin(), &format!("the mount at {target}"))),
@@ -391,19 +410,19 @@ impl Settings {
         }
     }
 
-    fn remove_mount(&mut self, c: &Confinement, target: &str) -> Result<(), Refusal> {
-        for number in self.own_mounts(c, target)? {
+    fn remove_mount(&mut self, c: &Confinement, target: &str, remedy: &Remedy) -> Result<(), Refusal> {
+        for number in self.own_mounts(c, target, remedy)? {
             self.remove(number);
         }
         Ok(())
     }
 
-    fn read_only_mount(&mut self, c: &Confinement, target: &str) -> Result<(), Refusal> {
+    fn read_only_mount(&mut self, c: &Confinement, target: &str, remedy: &Remedy) -> Result<(), Refusal> {
         let mounts = c.mounts.iter().filter(|mount| &*mount.target == target);
         if mounts.clone().all(|mount| mount.read_only.value == Some(true)) {
             return Ok(());
         }
-        for number in self.own_mounts(c, target)? {
+        for number in self.own_mounts(c, target, remedy)? {
             let Some(value) = self.now(number).map(str::to_owned) else { continue };
             let name = self.list.get(number).map_or("", |setting| setting.name);
             let new = match name {
@@ -425,8 +444,8 @@ impl Settings {
         Refusal::at(place, "the options of this mount cannot be set from here: write the mount out first")
     }
 
-    fn private_propagation(&mut self, c: &Confinement, target: &str) -> Result<(), Refusal> {
-        for number in self.own_mounts(c, target)? {
+    fn private_propagation(&mut self, c: &Confinement, target: &str, remedy: &Remedy) -> Result<(), Refusal> {
+        for number in self.own_mounts(c, target, remedy)? {
             let Some(value) = self.now(number).map(str::to_owned) else { continue };
             let name = self.list.get(number).map_or("", |setting| setting.name);
             if options_are_unknown(&value, target, name) {
@@ -547,7 +566,7 @@ impl Settings {
             self.put("cgroupns", "private".to_owned());
             return Ok(());
         }
-        if !self.remove_named(names, |value| shares(value)) {
+        if !self.remove_named(names, shares) {
             return Err(self.said_elsewhere(&fact.origin, &format!("the {} namespace", kind.name())));
         }
         Ok(())

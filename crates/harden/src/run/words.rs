@@ -8,7 +8,8 @@ use crate::draft::Edit;
 /// How a character of a word's value is written.
 #[derive(Clone, Debug, PartialEq)]
 enum Piece {
-    Literal(char, Range<usize>),
+    /// The character, its bytes, and whether it stands in quotes.
+    Literal(char, Range<usize>, bool),
     /// A variable, a substitution, an escape: what it stands for is not read here.
     Other(Range<usize>),
 }
@@ -16,7 +17,7 @@ enum Piece {
 impl Piece {
     fn range(&self) -> &Range<usize> {
         match self {
-            Piece::Literal(_, range) | Piece::Other(range) => range,
+            Piece::Literal(_, range, _) | Piece::Other(range) => range,
         }
     }
 }
@@ -43,7 +44,7 @@ pub(crate) fn change(text: &str, span: &Range<usize>, syntax: Syntax, old: &str,
     let pieces = pieces(text, span, syntax)?;
     let (old, new): (Vec<char>, Vec<char>) = (old.chars().collect(), new.chars().collect());
     let is =
-        |piece: &Piece, c: Option<&char>| matches!(piece, Piece::Literal(written, _) if Some(written) == c);
+        |piece: &Piece, c: Option<&char>| matches!(piece, Piece::Literal(written, ..) if Some(written) == c);
     let leading = pieces.iter().zip(&old).take_while(|(piece, c)| is(piece, Some(c))).count();
     let trailing =
         pieces.iter().rev().zip(old.iter().rev()).take_while(|(piece, c)| is(piece, Some(c))).count();
@@ -51,6 +52,10 @@ pub(crate) fn change(text: &str, span: &Range<usize>, syntax: Syntax, old: &str,
     let most = old.len().min(new.len()) - prefix;
     let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).take(most).count();
     let (end, inserted) = (old.len() - suffix, new.get(prefix..new.len() - suffix)?);
+    // Without a variable every character of the value is one of the text.
+    if pieces.len() != old.len() && !pieces.iter().any(|piece| matches!(piece, Piece::Other(_))) {
+        return None;
+    }
     // The numbers of the pieces that go: counted from the front, or from the back behind a variable.
     let gone = if leading >= end && (end > prefix || prefix > 0 || leading > 0) {
         prefix..end
@@ -67,11 +72,20 @@ pub(crate) fn change(text: &str, span: &Range<usize>, syntax: Syntax, old: &str,
         (None, None) => return None,
     };
     let going = pieces.get(gone.clone())?;
-    // Between two quoted parts stand quotes, which would go as well.
+    let mut end = going.last().map_or(at, |last| last.range().end);
+    // Quotes that stand in between go as well, if they are whole.
     if going.windows(2).any(|pair| matches!(pair, [a, b] if a.range().end != b.range().start)) {
-        return None;
+        let is_open = |piece: Option<&Piece>| matches!(piece, Some(Piece::Literal(_, _, false)));
+        if !is_open(going.first()) {
+            return None;
+        }
+        if !is_open(going.last()) {
+            if gone.end < pieces.len() {
+                return None;
+            }
+            end = span.end;
+        }
     }
-    let end = going.last().map_or(at, |last| last.range().end);
     let inserted: String = inserted.iter().collect();
     // `$NAME` takes letters that follow it for its own.
     let follows_name = text.get(..at).is_some_and(|before| !before.ends_with(['}', ')', '"', '\'', '`']))
@@ -94,23 +108,36 @@ fn pieces(text: &str, span: &Range<usize>, syntax: Syntax) -> Option<Vec<Piece>>
                 found.push(Piece::Other(at..end));
             }
             (Syntax::UnitValue, _, '\\') => found.push(Piece::Other(at..end)),
-            (Syntax::UnitValue, ..) => found.push(Piece::Literal(c, at..end)),
+            (Syntax::UnitValue, ..) => found.push(Piece::Literal(c, at..end, quote.is_some())),
             (_, None, '\'' | '"') => quote = Some(c),
             (_, Some(open), c) if open == c => quote = None,
-            (Syntax::Shell, Some('\''), c) => found.push(Piece::Literal(c, at..end)),
-            (_, _, '\\') => {
-                let end = characters.next().map_or(end, |(at, c)| at + c.len_utf8());
-                found.push(Piece::Other(at..end));
+            (Syntax::Shell, Some('\''), c) => found.push(Piece::Literal(c, at..end, quote.is_some())),
+            // Before other characters a backslash in double quotes is one.
+            (Syntax::Shell, Some(_), '\\') if !escapes_in_quotes(characters.peek()) => {
+                found.push(Piece::Literal(c, at..end, quote.is_some()));
             }
+            (_, _, '\\') => match characters.next() {
+                Some((next, c)) if syntax == Syntax::Shell && !matches!(c, '\n' | '\r') => {
+                    found.push(Piece::Literal(c, at..next + c.len_utf8(), quote.is_some()));
+                }
+                escaped => {
+                    let end = escaped.map_or(end, |(at, c)| at + c.len_utf8());
+                    found.push(Piece::Other(at..end));
+                }
+            },
             (Syntax::Shell, _, '$' | '`') => {
                 let end = expansion_end(text, at, span.end);
                 while characters.next_if(|(next, _)| *next < end).is_some() {}
                 found.push(Piece::Other(at..end));
             }
-            _ => found.push(Piece::Literal(c, at..end)),
+            _ => found.push(Piece::Literal(c, at..end, quote.is_some())),
         }
     }
     quote.is_none().then_some(found)
+}
+
+fn escapes_in_quotes(next: Option<&(usize, char)>) -> bool {
+    next.is_none_or(|(_, c)| matches!(c, '"' | '\\' | '$' | '`' | '\n' | '\r'))
 }
 
 /// The end of what a `$` or a backquote begins.
@@ -174,7 +201,14 @@ pub(crate) fn removal(text: &str, words: &[Range<usize>]) -> Option<Vec<Edit>> {
         let goes_on = after.trim_start_matches([' ', '\t']) == "\\";
         let range = if !before.trim().is_empty() {
             let blank = before.len() - before.trim_end_matches([' ', '\t']).len();
-            if blank > 0 { from - blank..to } else { to_next(text, from, to) }
+            // Words that touch are parted by what is left of the white space.
+            let touches = after.starts_with(|c: char| !c.is_whitespace() && !";&|()<>".contains(c));
+            match blank {
+                0 if before.ends_with('=') => to_next(text, from, to),
+                0 => from..to,
+                _ if touches => from..to,
+                _ => from - blank..to,
+            }
         } else if is_continued && goes_on {
             line..(after_line + 1).min(text.len())
         } else if is_continued && after.trim().is_empty() {
@@ -262,9 +296,13 @@ mod tests {
             ("--user=\"0\"", "--user=0", "--user=65532:65532", Some("--user=\"65532:65532\"")),
             ("-itu0", "-itu0", "-itu7", Some("-itu7")),
             ("-it'u'0", "-itu0", "-it", None),
+            ("-itu'0'", "-itu0", "-it", Some("-it")),
+            ("a\"b\"c:d", "abc:d", "ax:d", None),
+            ("ab\"c\"d:d", "abcd:d", "ax:d", Some("ax:d")),
             ("-itv/a:/b", "-itv/a:/b", "-it", Some("-it")),
             ("$(id -u):$(id -g)", &format!("{x}:{x}"), "1:1", None),
             ("a\\ b:/c", "a b:/c", "a b:/c:ro", Some("a\\ b:/c:ro")),
+            ("\"-itv/q\\\"q\\d:/b\"", "-itv/q\"q\\d:/b", "-it", Some("\"-it\"")),
             ("$A", x, "xro", None),
             ("'open", "open", "opener", None),
         ] {

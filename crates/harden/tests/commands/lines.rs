@@ -2,9 +2,11 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use confinement::{Engine, Fact, Origin, World};
+use confinement::{Engine, Fact, Origin, Subject, World};
+use harden::draft::{Drafts, Task};
 use harden::run::{can, edit};
 use sources::{Context, run};
+use techniques::remedy::Remedy;
 
 use crate::support::{checked, edited, remedies};
 
@@ -117,6 +119,7 @@ const LINES: &[(&str, &str, &str)] = &[
     ("podman run --security-opt label=type:spc_t --rm x", "lsm", "podman run --rm x"),
     ("docker run --security-opt systempaths=unconfined --rm x", "paths", "docker run --rm x"),
     ("podman run --security-opt unmask=/proc/kcore:/proc/keys --rm x", "paths", "podman run --rm x"),
+    ("podman run --security-opt unmask=ALL --rm x", "paths", "podman run --rm x"),
     ("podman run --security-opt unmask=/sys/fs/cgroup:/proc/x --rm x", "cgroup", "podman run --security-opt unmask=/proc/x --rm x"),
     ("podman run --systemd=always x", "cgroup", "podman run x"),
     ("docker run --security-opt writable-cgroups=true x", "cgroup", "docker run x"),
@@ -310,13 +313,31 @@ fn what_cannot_be_written_safely_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_mount_that_comes_from_another_container_goes_with_it() {
+    let text = "docker run --name a -v /etc:/e x\ndocker run --name b --volumes-from a:z y\n";
+    let world = read(text, &Context::assumed());
+    let remedies = remedies("remove /e");
+    let all: Vec<(&Subject, &[Remedy])> = world.subjects.iter().map(|s| (s, remedies.as_slice())).collect();
+    let texts = |_: &str| Ok::<Arc<str>, String>(text.into());
+    let mut drafts = Drafts::new(&texts);
+    for (subject, remedies) in &all {
+        edit(&Task { subject, remedies, all: &all }, &mut drafts).unwrap();
+    }
+    let after = drafts.finish().unwrap().remove(0).after;
+    assert_eq!(&*after, "docker run --name a x\ndocker run --name b --volumes-from a:z y\n");
+    assert!(
+        read(&after, &Context::assumed()).subjects[1].confinement.mounts.iter().all(|m| &*m.target != "/e")
+    );
+}
+
+#[test]
 fn what_no_option_says_is_known_before_anything_is_planned() {
     let can = |text: &str, told: &str| can(&read(text, &Context::assumed()).subjects[0], &remedies(told)[0]);
     assert!(can("docker run --privileged x", "unprivileged") && !can("docker run x", "unprivileged"));
     assert!(
         !can("docker run x", "network") && !can("docker run x", "userns") && can("podman run x", "userns")
     );
-    assert!(!can("docker run --userns host x", "userns"));
+    assert!(!can("docker run --userns host x", "userns") && !can("podman run --pod p x", "userns"));
     assert!(can("docker run -v /a:/b x", "remove /b") && !can("docker run x", "remove /proc"));
     assert!(!can("podman run --rootfs / sh", "remove /"));
     assert!(

@@ -1,6 +1,7 @@
 //! Command lines, units and Dockerfiles: read, remedied, edited, read again, compared.
 
 mod dockerfiles;
+mod hostile;
 mod lines;
 mod random;
 mod support;

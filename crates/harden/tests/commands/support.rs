@@ -147,12 +147,13 @@ pub(crate) fn differences(after: &Confinement, meant: &Confinement) -> Vec<Strin
 }
 
 /// What an engine does besides, always to the container's confinement: a PID or IPC namespace of its own brings the
-/// SELinux label back.
+/// SELinux label back, and Podman's `unmask=ALL` lets the cgroup file system be written to as well.
 fn is_side_effect(difference: &str, remedies: &[Remedy]) -> bool {
     let has = |remedy: &Remedy| remedies.contains(remedy);
     let label = has(&Remedy::PrivateNamespace(NamespaceKind::Pid))
         || has(&Remedy::PrivateNamespace(NamespaceKind::Ipc));
-    label && difference.starts_with("selinux")
+    (label && difference.starts_with("selinux"))
+        || (has(&Remedy::DefaultPaths) && difference.starts_with("cgroup"))
 }
 
 /// Edits one subject of a text, and checks what must hold for every edit: the text that is read again has the
@@ -179,6 +180,8 @@ pub(crate) fn checked(
             let mut differences = differences(&is.confinement, &meant);
             differences.retain(|difference| !is_side_effect(difference, &remedies));
             assert_eq!(differences, Vec::<String>::new(), "{told}\n{text}\n{result}");
+            let unplanned = harden::verify::unplanned(&was.confinement, &is.confinement, &remedies);
+            assert_eq!(unplanned, [], "{told}\n{text}\n{result}");
         } else {
             assert!(was.confinement == is.confinement, "{}\n{text}\n{result}", was.name);
         }

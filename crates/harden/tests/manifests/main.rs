@@ -10,6 +10,7 @@ use std::sync::Arc;
 use confinement::{CapabilitySet, MountSource, Namespace, NamespaceKind, Subject, World};
 use harden::draft::{Drafts, Refusal, Task};
 use harden::editor;
+use harden::kubernetes::is_of_pod;
 use harden::verify::{differences, undone, unplanned};
 use sources::Context;
 use techniques::remedy::{LimitKind, Remedy};
@@ -71,7 +72,10 @@ fn some_remedies(subject: &Subject) -> Vec<Remedy> {
     let plain =
         effective(subject, vec![Remedy::DropPrivileged]).first().map_or((**c).clone(), |r| r.apply(c));
     list.extend(plain.capabilities.bounding.value.into_iter().flat_map(|set| {
-        set.iter().filter(|cap| *cap as u8 % 3 != 0).map(Remedy::DropCapability).collect::<Vec<_>>()
+        set.iter()
+            .filter(|cap| !(*cap as u8).is_multiple_of(3))
+            .map(Remedy::DropCapability)
+            .collect::<Vec<_>>()
     }));
     let of_host = c.mounts.iter().filter(|m| m.host_path().is_some());
     list.extend(of_host.clone().map(|m| Remedy::ReadOnlyMount(m.target.clone())));
@@ -163,16 +167,6 @@ fn check(name: &str, text: &str, choose: &dyn Fn(&Subject) -> Vec<Remedy>) -> Ch
         assert!(after.contains(line[at..].trim()), "{name}: `{line}` is lost\n{after}");
     }
     Checked { after, refusals }
-}
-
-fn is_of_pod(remedy: &Remedy) -> bool {
-    matches!(
-        remedy,
-        Remedy::PrivateNamespace(_)
-            | Remedy::UserNamespace
-            | Remedy::NoServiceAccountToken
-            | Remedy::RemoveSysctl(_)
-    )
 }
 
 /// Whether another parser takes every document.

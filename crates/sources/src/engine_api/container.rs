@@ -96,7 +96,56 @@ pub(super) fn request(root: &Field<'_>, engine: &Engine, neighbours: &Neighbours
             request.sysctls.push((key.into(), text));
         }
     }
+    if engine.kind == EngineKind::Podman {
+        asked_by_command(&config.get("CreateCommand"), &mut request);
+    }
     request
+}
+
+/// Podman's inspection has neither sysctls nor rules for devices, and leaves the rights to a device empty; they stand
+/// in the command that made the container.
+fn asked_by_command(command: &Field<'_>, request: &mut Request) {
+    let words: Vec<String> =
+        command.texts().into_iter().filter_map(|word| word.value.map(|word| word.to_string())).collect();
+    let Some(taken) = crate::run::take_apart(&words) else { return };
+    let origin = command.origin();
+    let values = |long: &'static str| {
+        taken
+            .options
+            .iter()
+            .filter(move |option| option.long == long)
+            .filter_map(|option| option.value.as_deref())
+    };
+    for value in values("sysctl") {
+        match options::sysctl(value, &origin) {
+            Ok(sysctl) => request.sysctls.push(sysctl),
+            Err(why) => command.problem(why),
+        }
+    }
+    for value in values("device-cgroup-rule") {
+        match options::device_rule(value, &origin) {
+            Ok(rule) => request.device_rules.push(rule),
+            Err(why) => {
+                command.problem(why);
+                request.device_rules.push(Fact::unknown(origin.clone()));
+            }
+        }
+    }
+    for value in values("device") {
+        let mut parts = value.split(':');
+        let path = parts.next().unwrap_or("");
+        // `HOST[:INSIDE][:RIGHTS]`, and rights are no absolute path.
+        let Some(access) =
+            parts.next_back().filter(|last| !last.starts_with('/')).and_then(DeviceAccess::parse)
+        else {
+            continue;
+        };
+        for device in request.devices.iter_mut().filter_map(|device| device.value.as_mut()) {
+            if device.host == HostPath::new(path) {
+                device.access = access;
+            }
+        }
+    }
 }
 
 fn capabilities(field: &Field<'_>) -> Vec<Fact<Arc<str>>> {

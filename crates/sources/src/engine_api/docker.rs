@@ -40,7 +40,12 @@ fn usual_endpoint() -> Result<Endpoint, String> {
 /// The daemon's own answers.
 pub(super) fn raw(wanted: Wanted<'_>) -> Result<Raw, Problem> {
     let endpoint = usual_endpoint().map_err(|error| Problem::new("docker: (DOCKER_HOST)", error))?;
-    raw_at(&endpoint, wanted).map_err(|error| Problem::new(source_of(&endpoint), error.to_string()))
+    docker_raw_at(&endpoint, wanted)
+}
+
+/// The own answers of the daemon at `endpoint`.
+pub fn docker_raw_at(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Raw, Problem> {
+    raw_at(endpoint, wanted).map_err(|error| Problem::new(source_of(endpoint), error.to_string()))
 }
 
 fn raw_at(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Raw, HttpError> {

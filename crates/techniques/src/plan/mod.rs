@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use confinement::{Confinement, Form, Origin, Subject, World};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::judge::{Solved, Solver};
@@ -201,11 +202,20 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
     }
     let mut planner = Planner::new(asked);
     let before = planner.depths(world);
+    // Each thread takes a run of neighbours, which are most alike, and keeps its own memory.
+    let run = given.subjects.len().div_ceil(rayon::current_num_threads()).max(4);
     let mut subjects: Vec<Planned> = given
         .subjects
-        .iter()
+        .par_chunks(run)
         .enumerate()
-        .map(|(i, subject)| planner.one(i, subject, &[], before.get(i).copied().unwrap_or(Depth::NONE)))
+        .flat_map_iter(|(chunk, run_of)| {
+            let mut planner = Planner::new(asked);
+            let before = &before;
+            run_of.iter().enumerate().map(move |(at, subject)| {
+                let i = chunk * run + at;
+                planner.one(i, subject, &[], before.get(i).copied().unwrap_or(Depth::NONE))
+            })
+        })
         .collect();
     let mut after = planner.applied(&given, &subjects);
     // Ways to what stays open are cut from where they start. Each round closes at least one, or ends.

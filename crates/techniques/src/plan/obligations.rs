@@ -10,9 +10,9 @@ use super::{Asked, Left};
 use crate::barrier::Barriers;
 use crate::judge::{Solver, is_host};
 use crate::reach::{Meeting, meetings_of, volume_name};
-use crate::remedy::{Remedy, apply_all, candidates};
+use crate::remedy::{Candidates, Remedy, apply_all};
 use crate::solver::{Vector, solve_technique};
-use crate::technique::{Catalogue, Technique};
+use crate::technique::{Catalogue, ConditionId, Technique};
 
 /// A way to another subject that must have so many walls by itself, or be gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,14 @@ pub(crate) struct Obligations<'a> {
     reachable: HashMap<Place, u8>,
     /// The state before anything is chosen, which is asked for more than once.
     first: Option<Vec<Vec<Choice>>>,
+}
+
+/// One state of the search while its obligations are worked out.
+struct State<'s> {
+    candidates: Candidates<'s>,
+    /// By condition.
+    choices: Vec<Option<Box<[Choice]>>>,
+    vector: &'s Vector,
 }
 
 /// What one state leaves to do.
@@ -107,10 +115,12 @@ impl<'a> Obligations<'a> {
     /// The terms below their depth in a state.
     fn open(&mut self, changed: &Confinement, vector: &Vector) -> Vec<Open> {
         let catalogue = self.catalogue;
+        let mut state = State { candidates: Candidates::of(changed), choices: Vec::new(), vector };
+        state.choices.resize(catalogue.conditions.len(), None);
         let mut open = Vec::new();
         for (number, technique) in (0..).zip(&catalogue.techniques) {
             if is_host(catalogue, number) && is_judged(technique, vector) {
-                self.open_terms(number, technique, None, self.asked.depth, changed, vector, &mut open);
+                self.open_terms((number, None), technique, self.asked.depth, &mut state, &mut open);
             }
         }
         for (at, way) in (0..).zip(self.ways) {
@@ -118,89 +128,75 @@ impl<'a> Obligations<'a> {
             let Some(relation) = technique.relation else { continue };
             let still = meetings_of(self.subject, changed, relation).contains(&way.meeting);
             if still && is_judged(technique, vector) {
-                self.open_terms(way.technique, technique, Some(at), way.need, changed, vector, &mut open);
+                self.open_terms((way.technique, Some(at)), technique, way.need, &mut state, &mut open);
             }
         }
         open
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one state, one technique: nothing is left to bundle")]
     fn open_terms(
         &mut self,
-        number: u16,
+        place: Place,
         technique: &'static Technique,
-        way: Option<u16>,
         need: u8,
-        changed: &Confinement,
-        vector: &Vector,
+        state: &mut State<'_>,
         open: &mut Vec<Open>,
     ) {
-        let place = (number, way);
         let need = self.reachable.get(&place).copied().unwrap_or(need);
         for term in &technique.terms {
-            let stands = self.stands(term, vector);
+            let stands = self.stands(term, state.vector);
             if stands.len() as u8 >= need {
                 continue;
             }
             let mut choices: Vec<Choice> = Vec::new();
-            for remedy in self.remedies_for(technique, term, way, stands, changed, vector) {
-                if let Some(choice) = self.number(remedy)
-                    && !choices.contains(&choice)
-                {
-                    choices.push(choice);
-                }
+            for id in self.conditions_to_break(technique, term, stands, state.vector) {
+                choices.extend_from_slice(self.choices_for(id, state));
+            }
+            if let Some(way) = place.1.and_then(|w| self.ways.get(w as usize)) {
+                let leaving = leaving(&way.meeting, state.candidates.confinement());
+                choices.extend(leaving.into_iter().filter_map(|remedy| self.number(remedy)));
             }
             choices.sort_unstable();
+            choices.dedup();
             open.push(Open { place, stands: stands.len() as u8, choices });
         }
     }
 
+    /// The choices of a condition, worked out once in a state.
+    fn choices_for<'s>(&mut self, id: ConditionId, state: &'s mut State<'_>) -> &'s [Choice] {
+        let Some(known) = state.choices.get_mut(id as usize) else { return &[] };
+        if known.is_none()
+            && let Some(condition) = self.catalogue.conditions.get(id as usize)
+        {
+            let remedies = state.candidates.for_condition(condition);
+            *known = Some(remedies.into_iter().filter_map(|remedy| self.number(remedy)).collect());
+        }
+        known.as_deref().unwrap_or_default()
+    }
+
     /// The walls that certainly stand in a term.
-    fn stands(&self, term: &[u16], vector: &Vector) -> Barriers {
+    fn stands(&self, term: &[ConditionId], vector: &Vector) -> Barriers {
         let walls = term.iter().filter(|id| vector.get(**id).is_false());
         let walls = walls.filter_map(|id| self.catalogue.barriers.get(*id as usize));
         walls.fold(Barriers::NONE, |stands, barrier| stands.with(*barrier))
     }
 
-    /// What may add a wall to a term: only conditions whose barrier does not stand in it yet count.
-    fn remedies_for(
+    /// Conditions that add a wall to a term when they are made false: those whose barrier does not stand in it yet.
+    /// And the premise, without which there is no such technique.
+    fn conditions_to_break<'t>(
         &self,
-        technique: &Technique,
-        term: &[u16],
-        way: Option<u16>,
+        technique: &'t Technique,
+        term: &'t [ConditionId],
         stands: Barriers,
-        changed: &Confinement,
         vector: &Vector,
-    ) -> Vec<Remedy> {
-        let mut list: Vec<Remedy> = Vec::new();
-        let mut add = |remedies: Vec<Remedy>| {
-            for remedy in remedies {
-                if !list.contains(&remedy) {
-                    list.push(remedy);
-                }
-            }
+    ) -> impl Iterator<Item = ConditionId> + use<'t> {
+        let barriers = &self.catalogue.barriers;
+        let vector = *vector;
+        let adds = move |id: &ConditionId| {
+            let barrier = barriers.get(*id as usize);
+            !vector.get(*id).is_false() && barrier.is_some_and(|barrier| !stands.has(*barrier))
         };
-        for id in term {
-            let index = *id as usize;
-            let (Some(condition), Some(barrier)) =
-                (self.catalogue.conditions.get(index), self.catalogue.barriers.get(index))
-            else {
-                continue;
-            };
-            if !vector.get(*id).is_false() && !stands.has(*barrier) {
-                add(candidates(condition, changed));
-            }
-        }
-        // Without its premise there is no such technique.
-        for id in &technique.premise {
-            if let Some(condition) = self.catalogue.conditions.get(*id as usize) {
-                add(candidates(condition, changed));
-            }
-        }
-        if let Some(way) = way.and_then(|w| self.ways.get(w as usize)) {
-            add(leaving(&way.meeting, changed));
-        }
-        list
+        term.iter().copied().filter(adds).chain(technique.premise.iter().copied())
     }
 
     fn state(&mut self, chosen: &[Choice]) -> (Confinement, Vector) {
@@ -242,6 +238,7 @@ impl<'a> Obligations<'a> {
         let c = &*self.subject.confinement;
         let changed = apply_all(done, c);
         let vector = self.solver.vector(&changed);
+        let mut candidates = Candidates::of(&changed);
         let mut left: Vec<Left> = Vec::new();
         for (number, way) in self.reachable.keys() {
             let Some(technique) = self.catalogue.techniques.get(*number as usize) else { continue };
@@ -252,7 +249,16 @@ impl<'a> Obligations<'a> {
                 if stands.len() as u8 >= self.asked.depth {
                     continue;
                 }
-                for remedy in self.remedies_for(technique, term, *way, stands, &changed, &vector) {
+                let mut remedies: Vec<Remedy> = Vec::new();
+                for id in self.conditions_to_break(technique, term, stands, &vector) {
+                    if let Some(condition) = self.catalogue.conditions.get(id as usize) {
+                        remedies.extend(candidates.for_condition(condition));
+                    }
+                }
+                if let Some(way) = way.and_then(|w| self.ways.get(w as usize)) {
+                    remedies.extend(leaving(&way.meeting, &changed));
+                }
+                for remedy in remedies {
                     let pins = (self.asked.pinned)(&remedy, c);
                     if pins.is_empty() && !(self.asked.can)(self.subject, &remedy) {
                         entry.elsewhere.push(remedy.advice(c, self.subject.form));

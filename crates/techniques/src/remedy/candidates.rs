@@ -25,11 +25,68 @@ fn has_all(c: &Confinement) -> bool {
 
 /// What could make this condition false. Whether it does is for the solver to say.
 pub fn candidates(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
-    let mut list = settings(condition, c);
-    if hangs_on_mounts(condition) {
-        list.extend(mounts(condition, c));
+    Candidates::of(c).for_condition(condition)
+}
+
+/// The candidates for one confinement, of which many conditions are asked.
+pub(crate) struct Candidates<'c> {
+    c: &'c Confinement,
+    /// The same without any mount that was asked for, made when it is first needed.
+    bare: Option<Confinement>,
+}
+
+impl<'c> Candidates<'c> {
+    pub(crate) fn of(c: &'c Confinement) -> Candidates<'c> {
+        Candidates { c, bare: None }
     }
-    list
+
+    pub(crate) fn confinement(&self) -> &'c Confinement {
+        self.c
+    }
+
+    pub(crate) fn for_condition(&mut self, condition: &Condition) -> Vec<Remedy> {
+        let mut list = settings(condition, self.c);
+        if hangs_on_mounts(condition) {
+            self.mounts(condition, &mut list);
+        }
+        list
+    }
+
+    /// A mount is a candidate where it alone, of those asked for, leaves the condition as it is.
+    fn mounts(&mut self, condition: &Condition, list: &mut Vec<Remedy>) {
+        if asked_mounts(self.c).next().is_none() {
+            return;
+        }
+        let only = self.bare.get_or_insert_with(|| {
+            let mut bare = self.c.clone();
+            bare.mounts.retain(|m| matches!(m.source.get(), None | Some(MountSource::Kernel(_))));
+            bare
+        });
+        let bare = only.mounts.len();
+        let filter = Filter::unasked();
+        // True without any of them: another setting must come first, and is a candidate.
+        if !condition.check(only, &filter, &mut ()).is_false() {
+            return;
+        }
+        for mount in asked_mounts(self.c) {
+            only.mounts.truncate(bare);
+            only.mounts.push(mount.clone());
+            if condition.check(only, &filter, &mut ()).is_false() {
+                continue;
+            }
+            let target = mount.target.clone();
+            list.push(Remedy::RemoveMount(target.clone()));
+            if !Truth::from(mount.read_only.value).is_true()
+                && let Some(mount) = only.mounts.last_mut()
+            {
+                mount.read_only = Fact::known(true, confinement::Origin::Nowhere);
+                if condition.check(only, &filter, &mut ()).is_false() {
+                    list.push(Remedy::ReadOnlyMount(target));
+                }
+            }
+        }
+        only.mounts.truncate(bare);
+    }
 }
 
 fn settings(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
@@ -196,38 +253,4 @@ fn hangs_on_mounts(condition: &Condition) -> bool {
 /// Mounts that were asked for, and not the engine's own.
 fn asked_mounts(c: &Confinement) -> impl Iterator<Item = &Mount> {
     c.mounts.iter().filter(|m| !matches!(m.source.get(), None | Some(MountSource::Kernel(_))))
-}
-
-/// A mount is a candidate where it alone, of those asked for, leaves the condition as it is.
-fn mounts(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
-    let asked: Vec<Mount> = asked_mounts(c).cloned().collect();
-    if asked.is_empty() {
-        return vec![];
-    }
-    let mut only = c.clone();
-    only.mounts.retain(|m| matches!(m.source.get(), None | Some(MountSource::Kernel(_))));
-    let bare = only.mounts.len();
-    let filter = Filter::unasked();
-    // True without any of them: another setting must come first, and is a candidate.
-    if !condition.check(&only, &filter, &mut ()).is_false() {
-        return vec![];
-    }
-    let mut list = Vec::new();
-    for mount in asked {
-        let target = mount.target.clone();
-        only.mounts.truncate(bare);
-        let writable = !Truth::from(mount.read_only.value).is_true();
-        only.mounts.push(mount);
-        if condition.check(&only, &filter, &mut ()).is_false() {
-            continue;
-        }
-        list.push(Remedy::RemoveMount(target.clone()));
-        if writable && let Some(mount) = only.mounts.last_mut() {
-            mount.read_only = Fact::known(true, confinement::Origin::Nowhere);
-            if condition.check(&only, &filter, &mut ()).is_false() {
-                list.push(Remedy::ReadOnlyMount(target));
-            }
-        }
-    }
-    list
 }

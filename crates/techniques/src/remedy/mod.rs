@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::allows_any;
 use crate::needs;
 
+pub(crate) use candidates::Candidates;
 pub use candidates::candidates;
 
 /// One change to one subject's settings.
@@ -293,13 +294,18 @@ impl Remedy {
     #[must_use]
     pub fn apply(&self, c: &Confinement) -> Confinement {
         let mut c = c.clone();
+        self.make(&mut c);
+        c
+    }
+
+    fn make(&self, c: &mut Confinement) {
         if c.privileged.value == Some(true) && self.is_overruled_by_privileged() {
-            return c;
+            return;
         }
         let origin = || Origin::assumed("the remedy is made");
         let known = |value: bool| Fact::known(value, origin());
         match self {
-            Remedy::DropPrivileged => drop_privileged(&mut c),
+            Remedy::DropPrivileged => drop_privileged(c),
             Remedy::DropCapability(cap) => {
                 let sets = &mut c.capabilities;
                 for set in [
@@ -399,7 +405,7 @@ impl Remedy {
                     };
                 }
             }
-            Remedy::DefaultPaths => default_paths(&mut c),
+            Remedy::DefaultPaths => default_paths(c),
             Remedy::PrivateNamespace(kind) => {
                 *c.namespaces.get_mut(*kind) = Fact::known(Namespace::Own, origin());
                 // containerd keeps a pod in the host's UTS namespace with the host's network, and only then.
@@ -467,7 +473,6 @@ impl Remedy {
             Remedy::OwnNetwork => c.network.shared_segment = known(false),
             Remedy::ReadOnlyCgroup => c.cgroup.writable = known(false),
         }
-        c
     }
 }
 
@@ -482,12 +487,11 @@ pub fn apply_all<'a>(remedies: impl IntoIterator<Item = &'a Remedy>, c: &Confine
         Remedy::KeepCapabilities(_) => 2,
         _ => 3,
     });
-    let mut ordered = ordered.into_iter();
-    let first = match ordered.next() {
-        Some(remedy) => remedy.apply(c),
-        None => return c.clone(),
-    };
-    ordered.fold(first, |c, remedy| remedy.apply(&c))
+    let mut c = c.clone();
+    for remedy in ordered {
+        remedy.make(&mut c);
+    }
+    c
 }
 
 fn is_default_capability(c: &Confinement, cap: Capability) -> bool {
