@@ -347,6 +347,8 @@ impl Remedy {
             Remedy::RunAsNonRoot => {
                 c.identity.uid = Fact::unknown(origin());
                 c.identity.root = known(false);
+                // Its group may be one of the host's that a socket is open to.
+                c.identity.gid = Fact::known(needs::user(&c).1, origin());
                 let ambient = c.capabilities.ambient.value;
                 c.capabilities.effective.value = ambient;
                 c.capabilities.permitted.value = ambient;
