@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use confinement::{Problem, Subject, World};
 use sources::gather::Overlay;
-use techniques::plan::Plan;
-use techniques::remedy::Remedy;
+use techniques::judge::Solver;
+use techniques::plan::{self, Plan, Stands};
+use techniques::remedy::{Remedy, apply_all};
+use techniques::solver::Depth;
+use techniques::technique::Catalogue;
 
 use crate::draft::{Drafts, Edit, Edited, Refusal, Task, Texts};
-use crate::{editor, verify};
+use crate::{editor, kubernetes, verify};
 
 /// What an edit came to for one subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Hardening {
     pub files: Vec<Edited>,
     /// What is read from the edited texts.
     pub after: World,
+    /// How deep each subject of the world is then, solved anew, and the one that the shortest way leads through.
+    pub stands: Vec<Stands>,
 }
 
 /// Edits and checks until all that stands in the drafts holds. `reread` reads the same targets again with other
@@ -60,7 +65,8 @@ pub fn harden(world: &World, plan: &Plan, texts: &dyn Texts, reread: &dyn Fn(Ove
                 .enumerate()
                 .map(|(i, edits)| Written { edits, refusal: refused.get(&i).cloned() })
                 .collect();
-            return Hardening { subjects, files, after };
+            let stands = stands_of(world, &after);
+            return Hardening { subjects, files, after, stands };
         }
         for (i, problem) in fresh {
             if remedies.get(i).is_some_and(|list| !list.is_empty()) {
@@ -112,6 +118,20 @@ fn edit_all<'t>(
     (written, drafts)
 }
 
+/// How the subjects of a world stand in another one.
+fn stands_of(world: &World, after: &World) -> Vec<Stands> {
+    let here: HashMap<&str, usize> = world.subjects.iter().enumerate().map(|(i, s)| (&*s.id, i)).collect();
+    let found: HashMap<&str, Stands> =
+        after.subjects.iter().map(|s| &*s.id).zip(plan::stands(after)).collect();
+    let gone = Stands { depth: Depth { min: 0, max: 0 }, through: None };
+    let one = |subject: &Subject| {
+        let stands = found.get(&*subject.id).copied().unwrap_or(gone);
+        let through = stands.through.and_then(|i| after.subjects.get(i));
+        Stands { through: through.and_then(|other| here.get(&*other.id).copied()), ..stands }
+    };
+    world.subjects.iter().map(one).collect()
+}
+
 fn path_of(subject: &Subject) -> Option<Arc<str>> {
     subject.place.as_ref().map(|place| place.path.clone())
 }
@@ -151,6 +171,7 @@ fn check(
         .iter()
         .flatten()
         .any(|r| matches!(r, Remedy::PrivateNamespace(confinement::NamespaceKind::Net) | Remedy::OwnNetwork));
+    let mut solver = Solver::new(Catalogue::get());
     let mut wrong = Vec::new();
     for (i, subject) in world.subjects.iter().enumerate() {
         let list = match remedies.get(i) {
@@ -174,8 +195,10 @@ fn check(
             wrong.push((i, at(message)));
             continue;
         }
-        let mut planned: Vec<Remedy> = list.to_vec();
-        planned.extend(plan.engine_remedies(world, subject));
+        // What is said for the engine, or for the pod by another of its containers, reaches this subject too.
+        let mut given = plan.engine_remedies(world, subject);
+        given.extend(of_its_pod(world, remedies, refused, i));
+        let planned: Vec<Remedy> = list.iter().chain(&given).cloned().collect();
         let mut more = verify::unplanned(&subject.confinement, &now.confinement, &planned);
         // Who leaves the host's network joins that of its neighbours.
         more.retain(|part| !(leaves_network && *part == verify::Part::Network));
@@ -185,10 +208,31 @@ fn check(
             wrong.push((i, at(message)));
             continue;
         }
-        if let Some(part) = verify::undone(&subject.confinement, &now.confinement, list).first() {
+        let base = apply_all(&given, &subject.confinement);
+        if let Some(part) = verify::undone(&base, &now.confinement, list).first() {
             let message = format!("the change would leave {part} as before; change it by hand");
+            wrong.push((i, at(message)));
+            continue;
+        }
+        let meant = apply_all(&planned, &subject.confinement);
+        if !list.is_empty() && solver.depth(&now.confinement).min < solver.depth(&meant).min {
+            let message = "the change would not close what it is to close; change it by hand".to_owned();
             wrong.push((i, at(message)));
         }
     }
     wrong
+}
+
+/// What the other containers of a subject's pod ask of the pod.
+fn of_its_pod(
+    world: &World,
+    remedies: &[Vec<Remedy>],
+    refused: &BTreeMap<usize, Problem>,
+    subject: usize,
+) -> Vec<Remedy> {
+    let Some(pod) = world.subjects.get(subject).and_then(|s| s.pod.as_ref()) else { return Vec::new() };
+    let beside = world.subjects.iter().zip(remedies).enumerate().filter(|(i, (other, _))| {
+        *i != subject && !refused.contains_key(i) && other.pod.as_ref().is_some_and(|p| Arc::ptr_eq(p, pod))
+    });
+    beside.flat_map(|(_, (_, list))| list.iter().filter(|r| kubernetes::is_of_pod(r)).cloned()).collect()
 }

@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
     {
         eprintln!("error: {}", report::printable(&problem));
     }
-    Ok(exit_code(arguments, &world, &plan, &hardening, check, !errors.is_empty()))
+    Ok(exit_code(arguments, &world, &hardening, check, !errors.is_empty()))
 }
 
 impl IsTyped for Input {
@@ -145,7 +145,6 @@ fn show(arguments: &Harden, report: &HardenReport<'_>) -> anyhow::Result<()> {
 fn exit_code(
     arguments: &Harden,
     world: &World,
-    plan: &Plan,
     hardening: &Hardening,
     check: bool,
     failed: bool,
@@ -155,7 +154,7 @@ fn exit_code(
     if failed || !world.problems.is_empty() || !refused.is_empty() {
         return 2;
     }
-    let stays = plan.subjects.iter().any(|p| p.after.min < arguments.depth);
+    let stays = hardening.stands.iter().any(|s| s.depth.min < arguments.depth);
     let due = check && !hardening.files.is_empty();
     u8::from(stays || due)
 }

@@ -4,7 +4,7 @@ pub mod json;
 pub mod sarif;
 pub mod text;
 
-use confinement::World;
+use confinement::{Subject, World};
 use harden::hardening::Hardening;
 use techniques::plan::{Plan, Planned};
 use techniques::solver::Depth;
@@ -46,11 +46,23 @@ enum State {
 }
 
 impl HardenReport<'_> {
+    /// The depth with what is written, as it was solved anew.
+    fn after(&self, planned: &Planned) -> Depth {
+        self.hardening.stands.get(planned.subject).map_or(planned.after, |s| s.depth)
+    }
+
+    /// The subject that keeps another from the depth: the way leads through it.
+    fn through(&self, planned: &Planned) -> Option<&Subject> {
+        let stands = self.hardening.stands.get(planned.subject)?;
+        let next = stands.through.filter(|_| stands.depth.min < self.depth)?;
+        self.world.subjects.get(next)
+    }
+
     fn state(&self, planned: &Planned) -> State {
         let written = self.hardening.subjects.get(planned.subject);
         if written.is_some_and(|w| w.refusal.is_some()) {
             State::Refused
-        } else if !planned.left.is_empty() {
+        } else if !planned.left.is_empty() || self.after(planned).min < self.depth {
             State::Left
         } else if planned.plan.remedies.is_empty() && planned.recommended.is_empty() {
             State::Sound

@@ -58,7 +58,7 @@ fn subject_block(
     match state {
         State::Sound => return writeln!(out, "{bold}{name}{plain}: {before}; nothing to change"),
         State::Changed | State::Left => {
-            let after = standing(planned.after);
+            let after = standing(report.after(planned));
             let verb = if report.wrote { "now" } else { "after the change" };
             if planned.plan.remedies.is_empty() && planned.recommended.is_empty() {
                 writeln!(out, "{bold}{name}{plain}: {before}; no change that may be made here helps")?;
@@ -94,6 +94,9 @@ fn subject_block(
     for (number, alternative) in planned.alternatives.iter().enumerate() {
         writeln!(out, "  or, {} (cost {}):", ordinal(number), alternative.cost)?;
         remedies(alternative, "    ", out)?;
+    }
+    if let Some(other) = report.through(planned) {
+        writeln!(out, "  left: the way through {}; it ends where that one is closed", one_line(&other.name))?;
     }
     for group in planned.left.chunk_by(|a, b| is_alike(a, b)) {
         what_is_left(group, out)?;

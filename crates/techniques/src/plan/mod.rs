@@ -157,6 +157,41 @@ pub fn plan(world: &World, asked: &Asked<'_>) -> Plan {
     )
 }
 
+/// How deep a subject is, and the other one that the shortest way leads through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stands {
+    pub depth: Depth,
+    pub through: Option<usize>,
+}
+
+/// The depth of every subject as the world is, ways through others included.
+pub fn stands(world: &World) -> Vec<Stands> {
+    let (solved, reach) = solved_by(&mut Solver::new(Catalogue::get()), world);
+    let one = |(i, s): (usize, &Arc<Solved>)| match reach.chain(i, s.depth) {
+        Some(chain) => {
+            let next = chain.hops.get(1).map(|(next, _)| *next);
+            Stands { depth: s.depth.least(chain.depth), through: next }
+        }
+        None => Stands { depth: s.depth, through: None },
+    };
+    solved.iter().enumerate().map(one).collect()
+}
+
+fn depths_by(solver: &mut Solver, world: &World) -> Vec<Depth> {
+    let (solved, reach) = solved_by(solver, world);
+    let least = |(i, s): (usize, &Arc<Solved>)| match reach.chain(i, s.depth) {
+        Some(chain) => s.depth.least(chain.depth),
+        None => s.depth,
+    };
+    solved.iter().enumerate().map(least).collect()
+}
+
+fn solved_by(solver: &mut Solver, world: &World) -> (Vec<Arc<Solved>>, Reach) {
+    let solved: Vec<Arc<Solved>> = world.subjects.iter().map(|s| solver.solve(&s.confinement)).collect();
+    let reach = Reach::find(Catalogue::get(), world, &solved);
+    (solved, reach)
+}
+
 /// Whether a remedy of an engine's configuration touches a container of that engine.
 fn follows(remedy: &Remedy, c: &Confinement) -> bool {
     match remedy {
@@ -201,7 +236,7 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         }
     }
     let mut planner = Planner::new(asked);
-    let before = planner.depths(world);
+    let before = depths_by(&mut planner.solver, world);
     // Each thread takes a run of neighbours, which are most alike, and keeps its own memory.
     let run = given.subjects.len().div_ceil(rayon::current_num_threads()).max(4);
     let mut subjects: Vec<Planned> = given
@@ -238,7 +273,7 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         }
         after = planner.applied(&given, &subjects);
     }
-    for (depth, planned) in planner.depths(&after).into_iter().zip(&mut subjects) {
+    for (depth, planned) in depths_by(&mut planner.solver, &after).into_iter().zip(&mut subjects) {
         planned.after = depth;
     }
     let mut cost: u64 = 0;
@@ -261,15 +296,13 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
 
 struct Planner<'a> {
     asked: &'a Asked<'a>,
-    catalogue: &'static Catalogue,
     solver: Solver,
     done: HashMap<Key, Planned>,
 }
 
 impl<'a> Planner<'a> {
     fn new(asked: &'a Asked<'a>) -> Planner<'a> {
-        let catalogue = Catalogue::get();
-        Planner { asked, catalogue, solver: Solver::new(catalogue), done: HashMap::new() }
+        Planner { asked, solver: Solver::new(Catalogue::get()), done: HashMap::new() }
     }
 
     fn advice(&self, remedy: &Remedy, subject: &Subject) -> Advice {
@@ -278,26 +311,6 @@ impl<'a> Planner<'a> {
             advice.cost = *cost;
         }
         advice
-    }
-
-    fn solved(&mut self, world: &World) -> (Vec<Arc<Solved>>, Reach) {
-        let solved: Vec<Arc<Solved>> =
-            world.subjects.iter().map(|s| self.solver.solve(&s.confinement)).collect();
-        let reach = Reach::find(self.catalogue, world, &solved);
-        (solved, reach)
-    }
-
-    /// The depth of every subject, ways through others included.
-    fn depths(&mut self, world: &World) -> Vec<Depth> {
-        let (solved, reach) = self.solved(world);
-        solved
-            .iter()
-            .enumerate()
-            .map(|(i, s)| match reach.chain(i, s.depth) {
-                Some(chain) => s.depth.least(chain.depth),
-                None => s.depth,
-            })
-            .collect()
     }
 
     fn applied(&self, world: &World, planned: &[Planned]) -> World {
@@ -313,7 +326,7 @@ impl<'a> Planner<'a> {
 
     /// For each subject the ways to others through which the host is nearer than the asked depth.
     fn ways(&mut self, world: &World) -> Vec<Vec<Way>> {
-        let (solved, reach) = self.solved(world);
+        let (solved, reach) = solved_by(&mut self.solver, world);
         let depth = self.asked.depth;
         let mut all = Vec::new();
         for (i, own) in solved.iter().enumerate() {
