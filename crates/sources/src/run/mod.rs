@@ -8,6 +8,7 @@
 mod asked;
 mod flags;
 pub(crate) mod shell;
+mod split;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -22,6 +23,7 @@ use confinement::{
 
 pub(crate) use asked::{Asked, read_options};
 use shell::{Command, Start, Word};
+pub use split::{GivenOption, Split, split};
 
 use crate::Context;
 use crate::options::{self, ASSUMED_HOME, Reference, Surroundings};
@@ -156,7 +158,7 @@ impl<'a> Reader<'a> {
 
     /// Takes a command of the text; one that makes no container is passed over.
     pub(crate) fn take(&mut self, command: Command) {
-        let Some(Made { engine, engine_word, verb, global, words }) = made(&command) else { return };
+        let Some(Made { engine, engine_word, verb, global, words, .. }) = made(&command) else { return };
         // The endpoint may be set for this command alone.
         let mut realm = options::local_realm(engine);
         let endpoint = global.endpoint.or_else(|| {
@@ -344,6 +346,8 @@ struct Made<'c> {
     global: asked::Global,
     /// Behind the verb.
     words: &'c [Word],
+    /// Which of the command's words is the verb.
+    at_verb: usize,
 }
 
 fn made(command: &Command) -> Option<Made<'_>> {
@@ -351,6 +355,7 @@ fn made(command: &Command) -> Option<Made<'_>> {
     let engine_word = command.words.get(at)?;
     let words = command.words.get(at + 1..).unwrap_or_default();
     let (global, used) = asked::read_global(words, engine);
+    let at_verb = at + 1 + used;
     let words = words.get(used..).unwrap_or_default();
     let verbs: Vec<&str> = words.iter().take(2).map(|word| word.value.as_str()).collect();
     let (verb, used) = match verbs.as_slice() {
@@ -359,7 +364,14 @@ fn made(command: &Command) -> Option<Made<'_>> {
         ["pod", "create"] if engine == EngineKind::Podman => (Verb::Pod, 2),
         _ => return None,
     };
-    Some(Made { engine, engine_word, verb, global, words: words.get(used..).unwrap_or_default() })
+    Some(Made {
+        engine,
+        engine_word,
+        verb,
+        global,
+        words: words.get(used..).unwrap_or_default(),
+        at_verb,
+    })
 }
 
 /// For values that name nothing but paths.
