@@ -364,14 +364,7 @@ fn made(command: &Command) -> Option<Made<'_>> {
         ["pod", "create"] if engine == EngineKind::Podman => (Verb::Pod, 2),
         _ => return None,
     };
-    Some(Made {
-        engine,
-        engine_word,
-        verb,
-        global,
-        words: words.get(used..).unwrap_or_default(),
-        at_verb,
-    })
+    Some(Made { engine, engine_word, verb, global, words: words.get(used..).unwrap_or_default(), at_verb })
 }
 
 /// For values that name nothing but paths.

@@ -56,7 +56,10 @@ pub fn split(words: &[String]) -> Result<Split, String> {
                 break;
             }
             Taken::Unknown(name) => {
-                return Err(format!("`{name}` is not an option of `{} run` that is known here", engine.name()));
+                return Err(format!(
+                    "`{name}` is not an option of `{} run` that is known here",
+                    engine.name()
+                ));
             }
             Taken::NoValue(name) => return Err(format!("`--{name}` has no value")),
         }
@@ -76,7 +79,8 @@ mod tests {
 
     #[test]
     fn a_line_is_taken_apart_as_the_engine_would_take_it() {
-        let line = "sudo docker -H unix:///d.sock container run -itd -p80:80 --user=1 --init -e A=b nginx -g x";
+        let line =
+            "sudo docker -H unix:///d.sock container run -itd -p80:80 --user=1 --init -e A=b nginx -g x";
         let split = split(&words(line)).unwrap();
         assert_eq!(split.program, words("sudo docker -H unix:///d.sock"));
         let options: Vec<_> = split.options.iter().map(|o| (o.name, o.value.as_deref())).collect();
