@@ -7,3 +7,4 @@
 
 pub mod draft;
 pub mod tree;
+pub mod trial;

@@ -70,19 +70,14 @@ impl FromStr for Check {
     }
 }
 
-impl Check {
-    /// Whether it reaches the container over the network from this machine.
-    pub(super) fn needs_address(&self) -> bool {
-        matches!(self, Check::Http { .. })
-    }
-}
-
 /// What one attempt of a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) passed: bool,
     /// The end of what it said, or what came instead of an answer.
     pub(super) said: String,
+    /// The program of the check is not there, or may not be run.
+    pub(super) is_for_good: bool,
 }
 
 /// Where the container is.
@@ -109,7 +104,7 @@ pub(super) fn attempt(
         }
         Check::Http { port, path } => Ok(http(place.address, *port, path)),
         // Seen by the container's end alone.
-        Check::Exit => Ok(Answer { passed: false, said: "it has not ended".into() }),
+        Check::Exit => Ok(Answer { passed: false, said: "it has not ended".into(), is_for_good: false }),
     }
 }
 
@@ -134,13 +129,20 @@ fn command(
     } else if let Some(code) = output.code.filter(|code| *code != 0) {
         said = format!("exit code {code}. {said}");
     }
-    Ok(Answer { passed: output.success(), said: said.trim().to_owned() })
+    // docker-exec(1) and POSIX shells: 126 cannot be run, 127 is not found.
+    let is_for_good = matches!(output.code, Some(126 | 127));
+    Ok(Answer { passed: output.success(), said: said.trim().to_owned(), is_for_good })
 }
 
 fn http(address: &str, port: u16, path: &str) -> Answer {
     match status(address, port, path) {
-        Ok(status) => Answer { passed: (200..400).contains(&status), said: format!("status {status}") },
-        Err(error) => Answer { passed: false, said: format!("{address}:{port}: {error}") },
+        Ok(status) => {
+            let passed = (200..400).contains(&status);
+            Answer { passed, said: format!("status {status}"), is_for_good: false }
+        }
+        Err(error) => {
+            Answer { passed: false, said: format!("{address}:{port}: {error}"), is_for_good: false }
+        }
     }
 }
 

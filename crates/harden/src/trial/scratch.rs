@@ -266,6 +266,11 @@ impl Scratch {
         Ok(())
     }
 
+    /// A file of the trial's own.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     fn run_file(&self, run: u32, number: usize) -> PathBuf {
         self.folder.join(format!("run-{run}-{number}"))
     }

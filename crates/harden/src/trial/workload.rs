@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use confinement::{
-    CapabilitySet, Confinement, EngineKind, Fact, Form, Mount, MountSource, Problem, Subject, World,
+    CapabilitySet, Confinement, EngineKind, Fact, Mount, MountSource, Problem, Subject, World,
 };
 use sources::Context;
 use sources::compose::{self, Files, Words};
@@ -194,10 +194,6 @@ impl Workload {
 
     pub(super) fn confinement(&self) -> &Arc<Confinement> {
         &self.subject.confinement
-    }
-
-    pub(super) fn form(&self) -> Form {
-        self.subject.form
     }
 
     fn keep(&mut self, option: &GivenOption) {
