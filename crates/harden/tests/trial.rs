@@ -18,7 +18,10 @@ fn output(words: &[&str], more: &[&str]) -> std::io::Result<std::process::Output
 fn present(engine: &[&str], image: &str) -> bool {
     let there = output(engine, &["image", "inspect", image]).is_ok_and(|output| output.status.success());
     if !there {
-        assert!(std::env::var_os("STOCKADE_ENGINES").is_none(), "{engine:?} has no {image}: scripts/workloads");
+        assert!(
+            std::env::var_os("STOCKADE_ENGINES").is_none(),
+            "{engine:?} has no {image}: scripts/workloads"
+        );
         eprintln!("skipped: {engine:?} has no image {image}; run scripts/engines and scripts/workloads");
     }
     there
@@ -63,12 +66,21 @@ fn redis() {
 
 #[test]
 fn postgresql() {
-    let Some(report) = workload("postgresql", "psql -h 127.0.0.1 -U postgres -c 'create temp table t (i int)' app") else { return };
+    let Some(report) =
+        workload("postgresql", "psql -h 127.0.0.1 -U postgres -c 'create temp table t (i int)' app")
+    else {
+        return;
+    };
 }
 
 #[test]
 fn memcached() {
-    let Some(report) = workload("memcached", "host:bash -c 'exec 3<>/dev/tcp/$STOCKADE_TRIAL_ADDRESS/11211 && echo version >&3 && head -n 1 <&3 | grep VERSION'") else { return };
+    let Some(report) = workload(
+        "memcached",
+        "host:bash -c 'exec 3<>/dev/tcp/$STOCKADE_TRIAL_ADDRESS/11211 && echo version >&3 && head -n 1 <&3 | grep VERSION'",
+    ) else {
+        return;
+    };
 }
 
 #[test]

@@ -98,8 +98,7 @@ pub(super) fn attempt(
         Check::Inside(words) => inside(words, place, interrupt),
         Check::Health => inside(health.unwrap_or_default(), place, interrupt),
         Check::Host(words) => {
-            let environment =
-                [("STOCKADE_TRIAL_ADDRESS", place.address), ("STOCKADE_TRIAL_ID", place.id)];
+            let environment = [("STOCKADE_TRIAL_ADDRESS", place.address), ("STOCKADE_TRIAL_ID", place.id)];
             command(words, &environment, interrupt)
         }
         Check::Http { port, path } => Ok(http(place.address, *port, path)),
@@ -198,7 +197,9 @@ mod tests {
         assert_eq!(read("http://:8080/a?b=c"), Check::Http { port: 8080, path: "/a?b=c".into() });
         assert_eq!(read("http://:81"), Check::Http { port: 81, path: "/".into() });
         assert_eq!(read("http:///x"), Check::Http { port: 80, path: "/x".into() });
-        for text in ["", "host:", "'open", "http://example.org/", "http://:99999/", "https://:443/", "http://:1/a b"] {
+        for text in
+            ["", "host:", "'open", "http://example.org/", "http://:99999/", "https://:443/", "http://:1/a b"]
+        {
             assert!(text.parse::<Check>().is_err(), "{text}");
         }
     }
@@ -207,7 +208,8 @@ mod tests {
     fn a_probe_passes_on_success_and_redirection_alone() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let answers = ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.0 301 M\r\n", "HTTP/1.1 500 E\r\n", "SSH-2.0-x\r\n"];
+        let answers =
+            ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.0 301 M\r\n", "HTTP/1.1 500 E\r\n", "SSH-2.0-x\r\n"];
         let server = std::thread::spawn(move || {
             for answer in answers {
                 let (mut stream, _) = listener.accept().unwrap();

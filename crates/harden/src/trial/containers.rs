@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use confinement::{Capability, EngineKind};
+use confinement::EngineKind;
 use serde_json::Value;
 
 use super::check::{self, Answer, Check, Place};
@@ -66,6 +66,17 @@ struct Ended {
     outcome: Outcome,
     exit_code: Option<i64>,
     said: String,
+    passed_after: Option<u64>,
+}
+
+impl Ended {
+    fn new(outcome: Outcome, said: String) -> Ended {
+        Ended { outcome, exit_code: None, said, passed_after: None }
+    }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Containers<'_> {
@@ -74,7 +85,8 @@ impl Containers<'_> {
     }
 
     fn options(&self, number: u32, attempt: &Attempt) -> Result<Vec<String>, TrialError> {
-        let mut words = vec!["create".to_owned(), "--pull=never".to_owned(), format!("--name={}", self.name(number))];
+        let mut words =
+            vec!["create".to_owned(), "--pull=never".to_owned(), format!("--name={}", self.name(number))];
         words.extend(self.labels.iter().cloned());
         let of_line = attempt.grants.iter().find_map(|grant| match grant {
             Grant::Option(name, value) if name == "network" => Some(value.as_str()),
@@ -98,9 +110,9 @@ impl Containers<'_> {
         let mut words = self.options(number, attempt)?;
         if attempt.without_workload {
             let check = self.check_words().unwrap_or_default();
-            let (program, rest) = check.split_first().map_or((String::new(), Vec::new()), |(program, rest)| {
-                (program.clone(), rest.to_vec())
-            });
+            let (program, rest) = check
+                .split_first()
+                .map_or((String::new(), Vec::new()), |(program, rest)| (program.clone(), rest.to_vec()));
             words.push(format!("--entrypoint={program}"));
             words.push(self.workload.image.clone());
             words.extend(rest);
@@ -114,7 +126,10 @@ impl Containers<'_> {
             self.scratch.end_run(number);
             let said = last_words(&output.stderr);
             if said.to_lowercase().contains("cannot connect to") {
-                return Err(TrialError::Engine { call: format!("{} create", self.engine.kind.name()), message: said });
+                return Err(TrialError::Engine {
+                    call: format!("{} create", self.engine.kind.name()),
+                    message: said,
+                });
             }
             return Ok(Err(said));
         }
@@ -147,7 +162,8 @@ impl Containers<'_> {
             said: answer.said,
             log: Vec::new(),
             denials: Vec::new(),
-            milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            passed_after: None,
+            milliseconds: milliseconds(begun),
         })
     }
 
@@ -165,7 +181,7 @@ impl Containers<'_> {
         let begun = Instant::now();
         let mut log = Vec::new();
         let ended = match self.create(number, attempt)? {
-            Err(said) => Ended { outcome: Outcome::NotStarted, exit_code: None, said },
+            Err(said) => Ended::new(Outcome::NotStarted, said),
             Ok(started) => {
                 let ended = self.start(&started.id, attempt, limit)?;
                 if ended.outcome == Outcome::Passed && !attempt.without_workload {
@@ -187,14 +203,15 @@ impl Containers<'_> {
             said: ended.said,
             log,
             denials,
-            milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            passed_after: ended.passed_after,
+            milliseconds: milliseconds(begun),
         })
     }
 
     fn start(&self, id: &str, attempt: &Attempt, limit: Duration) -> Result<Ended, TrialError> {
         let output = self.engine.call(&["start", id])?;
         if !output.success() {
-            return Ok(Ended { outcome: Outcome::NotStarted, exit_code: None, said: last_words(&output.stderr) });
+            return Ok(Ended::new(Outcome::NotStarted, last_words(&output.stderr)));
         }
         let begun = Instant::now();
         let exits = attempt.without_workload || *self.check == Check::Exit;
@@ -208,8 +225,7 @@ impl Containers<'_> {
                 return Ok(ended);
             }
             if begun.elapsed() >= limit {
-                let said = "it has not ended".to_owned();
-                return Ok(Ended { outcome: Outcome::Timeout, exit_code: None, said });
+                return Ok(Ended::new(Outcome::Timeout, "it has not ended".to_owned()));
             }
             std::thread::sleep(pause);
         }
@@ -248,7 +264,8 @@ impl Containers<'_> {
                 false => None,
             };
             if let Some(outcome) = outcome {
-                return Ok(Ended { outcome, exit_code: None, said });
+                let passed_after = passed.then(|| milliseconds(begun));
+                return Ok(Ended { passed_after, ..Ended::new(outcome, said) });
             }
             std::thread::sleep(pause);
             pause = (pause * 3 / 2).min(Duration::from_millis(500));
@@ -257,15 +274,21 @@ impl Containers<'_> {
 
     fn log(&self, id: &str) -> Result<Vec<String>, TrialError> {
         let output = self.engine.call(&["logs", "--tail", &LOG_LINES.to_string(), id])?;
-        let lines: Vec<String> =
-            output.stdout.lines().chain(output.stderr.lines()).map(printable).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<String> = output
+            .stdout
+            .lines()
+            .chain(output.stderr.lines())
+            .map(printable)
+            .filter(|line| !line.is_empty())
+            .collect();
         Ok(lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default().to_vec())
     }
 
     fn see(&self, id: &str) -> Result<Observed, TrialError> {
         let mut users = Vec::new();
         let state = self.engine.inspect(id)?.unwrap_or_default();
-        let init = state.pointer("/State/Pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
+        let init =
+            state.pointer("/State/Pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
         if let Some(init) = init.filter(|pid| self.engine.local && *pid > 0) {
             users = observe::users_of_processes(init);
         }
@@ -327,7 +350,9 @@ impl Runner for Containers<'_> {
         let path = if path.starts_with("/var/run/") { path.trim_start_matches("/var") } else { path };
         let folder = parent(path);
         let given = self.given();
-        let within = |root: &str| folder == root || folder.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+        let within = |root: &str| {
+            folder == root || folder.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'))
+        };
         let excluded = folder == "/" || ["/proc", "/sys", "/dev"].iter().any(|root| within(root));
         (!excluded && !given.iter().any(|root| within(root))).then(|| folder.to_owned())
     }
@@ -366,7 +391,7 @@ pub(super) fn confining_options(
         words.push("--cap-drop=ALL".to_owned());
     }
     let capabilities = attempt.grants.iter().filter_map(|grant| match grant {
-        Grant::Capability(capability) => Some(format!("--cap-add={}", short_name(*capability))),
+        Grant::Capability(capability) => Some(format!("--cap-add={}", capability.name())),
         _ => None,
     });
     words.extend(capabilities.filter(|_| !has(&Grant::Privileged)));
@@ -395,12 +420,6 @@ pub(super) fn confining_options(
     words
 }
 
-/// Without `CAP_`, as every version of the engines takes it.
-fn short_name(capability: Capability) -> &'static str {
-    let name = capability.name();
-    name.strip_prefix("CAP_").unwrap_or(name)
-}
-
 /// `None` while the container runs.
 fn ended(state: &Value, exits: bool) -> Option<Ended> {
     let running = state.pointer("/State/Running").and_then(Value::as_bool).unwrap_or(false);
@@ -418,7 +437,7 @@ fn ended(state: &Value, exits: bool) -> Option<Ended> {
         false => Outcome::Died,
     };
     let error = state.pointer("/State/Error").and_then(Value::as_str).unwrap_or_default();
-    Some(Ended { outcome, exit_code, said: last_words(error) })
+    Some(Ended { exit_code, ..Ended::new(outcome, last_words(error)) })
 }
 
 /// Its address on the network it is on; this machine's for one in the host's network namespace.
@@ -453,7 +472,8 @@ mod tests {
     #[test]
     fn without_grants_everything_that_the_recommended_level_removes_is_removed() {
         let user = User::of_ids(101, 101);
-        let expected = ["--user=101:101", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--read-only"];
+        let expected =
+            ["--user=101:101", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--read-only"];
         assert_eq!(options(user.clone(), &[], EngineKind::Docker), expected);
         assert!(options(user, &[], EngineKind::Podman).contains(&"--read-only-tmpfs=false".to_owned()));
     }
@@ -461,7 +481,8 @@ mod tests {
     #[test]
     fn each_grant_is_one_option() {
         let root = User { option: None, ids: Some((0, 0)) };
-        let grants = ["cap:CAP_CHOWN", "tmpfs:/run", "volume:/etc/x", "new-privileges", "option:--device=/dev/fuse"];
+        let grants =
+            ["cap:CHOWN", "tmpfs:/run", "volume:/etc/x", "new-privileges", "option:--device=/dev/fuse"];
         let expected = [
             "--cap-drop=ALL",
             "--cap-add=CHOWN",
@@ -471,7 +492,7 @@ mod tests {
             "--tmpfs=/run:mode=755",
         ];
         assert_eq!(options(root.clone(), &grants, EngineKind::Docker), expected);
-        let privileged = options(root, &["privileged", "cap:CAP_CHOWN", "writable-root"], EngineKind::Docker);
+        let privileged = options(root, &["privileged", "cap:CHOWN", "writable-root"], EngineKind::Docker);
         assert_eq!(privileged, ["--privileged", "--security-opt=no-new-privileges"]);
     }
 

@@ -206,7 +206,8 @@ fn is_program(name: &str) -> bool {
 
 /// Whether the engine is this machine's: nothing in the line or the environment leads elsewhere.
 fn is_local(kind: EngineKind, program: &[String]) -> bool {
-    let elsewhere = |address: &str| !address.is_empty() && !address.starts_with("unix:") && address != "default";
+    let elsewhere =
+        |address: &str| !address.is_empty() && !address.starts_with("unix:") && address != "default";
     let options: &[&str] = &["-H", "--host", "-c", "--context", "--url", "--connection"];
     let in_line = program.iter().enumerate().any(|(at, word)| match word.split_once('=') {
         Some((option, value)) => options.contains(&option) && elsewhere(value),
@@ -217,8 +218,10 @@ fn is_local(kind: EngineKind, program: &[String]) -> bool {
         EngineKind::Podman => &["CONTAINER_HOST", "CONTAINER_CONNECTION"],
         _ => &["DOCKER_HOST", "DOCKER_CONTEXT"],
     };
-    let named = options.iter().any(|option| program.iter().any(|word| word.split('=').next() == Some(option)));
-    let in_environment = || variables.iter().any(|name| std::env::var(name).is_ok_and(|value| elsewhere(&value)));
+    let named =
+        options.iter().any(|option| program.iter().any(|word| word.split('=').next() == Some(option)));
+    let in_environment =
+        || variables.iter().any(|name| std::env::var(name).is_ok_and(|value| elsewhere(&value)));
     !in_line && (named || !in_environment())
 }
 
@@ -228,7 +231,8 @@ mod tests {
 
     #[test]
     fn an_engine_elsewhere_is_known_by_its_line() {
-        let local = |kind, line: &str| is_local(kind, &line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let local =
+            |kind, line: &str| is_local(kind, &line.split(' ').map(str::to_owned).collect::<Vec<_>>());
         assert!(local(EngineKind::Docker, "sudo docker -H unix:///run/docker.sock"));
         assert!(local(EngineKind::Docker, "docker --context=default"));
         assert!(!local(EngineKind::Docker, "docker --host=tcp://10.0.0.1:2376"));

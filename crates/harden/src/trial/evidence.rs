@@ -2,6 +2,7 @@
 //! they name. Error texts are those of strerror(3) in glibc and musl, of Go and of Java; programs that print the number
 //! (nginx: `(13: Permission denied)`) print the text too.
 
+use confinement::{Capability, CapabilitySet};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,6 +65,48 @@ pub fn denials<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<Denial> {
     found
 }
 
+/// What a refused action is called in messages, and the capability that permits it (capabilities(7)). Hints of what to
+/// try first: runs decide.
+const ACTIONS: &[(&[&str], &[Capability])] = &[
+    (&["chown", "ownership"], &[Capability::CHOWN]),
+    (&["setgid", "setgroups", "initgroups", "setregid", "setresgid"], &[Capability::SETGID]),
+    (&["setuid", "seteuid", "setreuid", "setresuid"], &[Capability::SETUID]),
+    // gosu and su-exec name the user alone.
+    (
+        &["switching to", "switch user", "change user", "drop privileges"],
+        &[Capability::SETGID, Capability::SETUID],
+    ),
+    (&["bind"], &[Capability::NET_BIND_SERVICE]),
+    (&["chmod", "permissions of", "utime", "timestamps"], &[Capability::FOWNER]),
+    (&["kill"], &[Capability::KILL]),
+    (&["chroot"], &[Capability::SYS_CHROOT]),
+    (&["mknod"], &[Capability::MKNOD]),
+    (&["setcap"], &[Capability::SETFCAP]),
+    (&["setpcap", "bounding", "capset", "capabilities"], &[Capability::SETPCAP]),
+    (&["nice", "setpriority", "setscheduler"], &[Capability::SYS_NICE]),
+    (&["mlock"], &[Capability::IPC_LOCK]),
+    (&["rlimit"], &[Capability::SYS_RESOURCE]),
+    (&["raw socket", "icmp"], &[Capability::NET_RAW]),
+    (&["iptables", "nftables", "netlink"], &[Capability::NET_ADMIN]),
+    (&["mount"], &[Capability::SYS_ADMIN]),
+];
+
+/// Capabilities that refusals point to. A file that root may not open points to those that override its mode.
+pub fn hints(denials: &[Denial]) -> CapabilitySet {
+    let mut set = CapabilitySet::EMPTY;
+    for denial in denials.iter().filter(|denial| denial.errno != Errno::ReadOnly) {
+        let line = denial.line.to_lowercase();
+        let named = ACTIONS.iter().filter(|(words, _)| words.iter().any(|word| line.contains(word)));
+        for capability in named.flat_map(|(_, capabilities)| capabilities.iter()) {
+            set = set.with(*capability);
+        }
+        if denial.errno == Errno::Denied {
+            set = set.with(Capability::DAC_OVERRIDE);
+        }
+    }
+    set
+}
+
 /// The first absolute path in a line: between quotes, or up to a blank or a mark that ends a clause.
 fn path_in(line: &str) -> Option<String> {
     let mut before = ' ';
@@ -121,6 +164,16 @@ mod tests {
             ("EPERM", None),
         ];
         assert_eq!(short, expected);
+    }
+
+    #[test]
+    fn refusals_point_to_capabilities() {
+        let set = |line: &str| hints(&denials([line])).iter().map(Capability::name).collect::<Vec<_>>();
+        assert_eq!(set("chown: changing ownership of '/d': Operation not permitted"), ["CHOWN"]);
+        assert_eq!(set("error: failed switching to \"x\": operation not permitted"), ["SETGID", "SETUID"]);
+        assert_eq!(set("setgid(101) failed (1: Operation not permitted)"), ["SETGID"]);
+        assert_eq!(set("open /d/x: permission denied"), ["DAC_OVERRIDE"]);
+        assert!(set("chown: Read-only file system").is_empty());
     }
 
     #[test]

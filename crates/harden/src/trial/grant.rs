@@ -51,7 +51,9 @@ impl Grant {
             Grant::Capability(capability) if STRONG.contains(capability) => 20,
             Grant::Capability(Capability::NET_BIND_SERVICE) => 3,
             Grant::Capability(Capability::DAC_OVERRIDE | Capability::SETFCAP | Capability::MKNOD) => 6,
-            Grant::Capability(Capability::CHOWN | Capability::SETUID | Capability::SETGID | Capability::KILL) => 4,
+            Grant::Capability(
+                Capability::CHOWN | Capability::SETUID | Capability::SETGID | Capability::KILL,
+            ) => 4,
             Grant::Capability(_) => 5,
             Grant::NewPrivileges => 5,
             Grant::Volume(_) => 2,

@@ -75,6 +75,10 @@ pub struct Run {
     pub log: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denials: Vec<Denial>,
+    /// From its start until its check passed, the second time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_after: Option<u64>,
+    /// All of it.
     pub milliseconds: u64,
 }
 
@@ -260,6 +264,7 @@ mod tests {
             said: String::new(),
             log: vec!["x: permission denied".into()],
             denials: crate::trial::evidence::denials(["x: permission denied"]),
+            passed_after: None,
             milliseconds: 12,
         }
     }
@@ -291,7 +296,8 @@ mod tests {
         std::fs::write(&path, "{}\n").unwrap();
         let error = Journal::open(&path).unwrap_err().to_string();
         assert!(error.contains("other:1"), "{error}");
-        std::fs::write(&path, "{\"schema\":\"stockade.trial/9\",\"event\":\"end\",\"state\":\"x\"}\n").unwrap();
+        std::fs::write(&path, "{\"schema\":\"stockade.trial/9\",\"event\":\"end\",\"state\":\"x\"}\n")
+            .unwrap();
         assert!(Journal::open(&path).unwrap_err().to_string().contains("stockade.trial/9"));
     }
 }

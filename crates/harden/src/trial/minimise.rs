@@ -1,9 +1,11 @@
 //! Delta debugging: of a set that passes, a part that still passes and from which nothing can be taken.
 //!
 //! The algorithm is ddmin (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2),
-//! 2002, figure 5) with the words turned round: there a failure is kept, here a pass. What comes out is 1-minimal: it
-//! passes, and each set with one element fewer has been tested and fails. That holds for any answers, also where a
-//! smaller set passes and a larger one does not.
+//! 2002, figure 5) with the words turned round: there a failure is kept, here a pass. Its step that tests the chunks by
+//! themselves is left out beyond two of them (Hodován and Kiss, "Practical Improvements to the Minimizing Delta
+//! Debugging Algorithm", ICSOFT 2016): it is not needed for what comes out, and here a test that fails is the dear one,
+//! since a container is waited for. What comes out is 1-minimal: it passes, and each set with one element fewer has been
+//! tested and fails. That holds for any answers, also where a smaller set passes and a larger one does not.
 
 /// Tells which of these sets is the first that passes. Sets may be tested at the same time.
 pub trait FirstPassing<E>: FnMut(&[Vec<usize>]) -> Result<Option<usize>, E> {}
@@ -28,27 +30,19 @@ pub fn minimise<E>(
     let mut parts = 2;
     while set.len() > 1 {
         let chunks = split(&set, parts);
-        // The cheap chunks stand at the end.
-        let subsets: Vec<Vec<usize>> = chunks.iter().rev().cloned().collect();
-        if let Some(found) = first_passing(&subsets)?.and_then(|at| subsets.get(at)) {
+        // The dear chunks stand first, and are the first to be left out.
+        let complements: Vec<Vec<usize>> = chunks
+            .iter()
+            .map(|chunk| set.iter().copied().filter(|element| !chunk.contains(element)).collect())
+            .collect();
+        if let Some(found) = first_passing(&complements)?.and_then(|at| complements.get(at)) {
             set.clone_from(found);
-            parts = 2;
+            parts = (parts - 1).max(2);
+        } else if parts < set.len() {
+            parts = (parts * 2).min(set.len());
+            continue;
         } else {
-            let complements: Vec<Vec<usize>> = chunks
-                .iter()
-                .map(|chunk| set.iter().copied().filter(|element| !chunk.contains(element)).collect())
-                .collect();
-            // With two parts the complements are the subsets, which have just failed.
-            let found = if parts == 2 { None } else { first_passing(&complements)? };
-            if let Some(found) = found.and_then(|at| complements.get(at)) {
-                set.clone_from(found);
-                parts = (parts - 1).max(2);
-            } else if parts < set.len() {
-                parts = (parts * 2).min(set.len());
-                continue;
-            } else {
-                break;
-            }
+            break;
         }
         smaller(&set);
     }
@@ -100,9 +94,8 @@ mod tests {
         }
         /// Every set that passes and of which no set with one element fewer passes.
         fn all_one_minimal(&self) -> BTreeSet<Vec<usize>> {
-            let sets = (0..1_u32 << self.count).map(|bits| {
-                (0..self.count).filter(|i| bits & (1 << i) != 0).collect::<Vec<usize>>()
-            });
+            let sets = (0..1_u32 << self.count)
+                .map(|bits| (0..self.count).filter(|i| bits & (1 << i) != 0).collect::<Vec<usize>>());
             sets.filter(|set| self.passes(set))
                 .filter(|set| {
                     set.iter().all(|out| {
@@ -155,7 +148,7 @@ mod tests {
     fn few_needs_among_many_take_far_fewer_tests_than_sets() {
         let (found, tests) = needs(18, &[&[2, 7, 8, 15, 17]]).minimise();
         assert_eq!(found, [2, 7, 8, 15, 17]);
-        assert!(tests < 90, "{tests}");
+        assert!(tests < 60, "{tests}");
     }
 
     #[test]

@@ -127,8 +127,8 @@ pub struct Options {
     pub check: Check,
     /// As it was given, for the report and the journal.
     pub check_text: String,
-    /// How long the first run may take to pass its check. Later ones get four times what the first took, and three
-    /// seconds, and never more than this.
+    /// How long the first run may take to pass its check. Later ones get three times what the slowest took that
+    /// passed, and two seconds, and never more than this.
     pub start_timeout: Duration,
     pub max_runs: u32,
     pub max_time: Duration,
@@ -344,8 +344,11 @@ fn of_trial(workload: &Workload, options: &Options, image_id: &str) -> String {
         "{:?} {:?} {:?} {:?} {:?}",
         workload.program, workload.kept, workload.command, workload.asked, workload.asked_user
     );
-    let mounts: Vec<String> =
-        workload.mounts.iter().map(|m| format!("{} {:?} {:?}", m.target, m.source.value, m.read_only.value)).collect();
+    let mounts: Vec<String> = workload
+        .mounts
+        .iter()
+        .map(|m| format!("{} {:?} {:?}", m.target, m.source.value, m.read_only.value))
+        .collect();
     let switches = format!(
         "{} {} {} {} {} {:?}",
         workload.asked_privileged,
@@ -437,7 +440,9 @@ fn universe(workload: &Workload, scratch: &Scratch, own: User) -> Universe {
     if workload.asked_privileged {
         // Its parts, so that some of them may do.
         let parts: &[&str] = match workload.engine {
-            EngineKind::Podman => &["seccomp=unconfined", "apparmor=unconfined", "label=disable", "unmask=ALL"],
+            EngineKind::Podman => {
+                &["seccomp=unconfined", "apparmor=unconfined", "label=disable", "unmask=ALL"]
+            }
             _ => &["seccomp=unconfined", "apparmor=unconfined", "label=disable", "systempaths=unconfined"],
         };
         asked.extend(parts.iter().map(|part| Grant::Option("security-opt".into(), (*part).to_owned())));

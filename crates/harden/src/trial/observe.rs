@@ -17,13 +17,41 @@ const MOST_PATHS: usize = 40;
 
 /// Folders too broad to put a tmpfs on: what is in them is the image's.
 const BROAD: &[&str] = &[
-    "/", "/bin", "/boot", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/root", "/sbin", "/srv", "/usr",
-    "/usr/bin", "/usr/lib", "/usr/local", "/usr/sbin", "/usr/share", "/var", "/var/cache", "/var/lib",
+    "/",
+    "/bin",
+    "/boot",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/root",
+    "/sbin",
+    "/srv",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/cache",
+    "/var/lib",
 ];
 
 /// Mounts of the engine's own.
-const ENGINE_OWN: &[&str] =
-    &["/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv", "/.dockerenv"];
+const ENGINE_OWN: &[&str] = &[
+    "/dev",
+    "/proc",
+    "/sys",
+    "/etc/hosts",
+    "/etc/hostname",
+    "/etc/resolv.conf",
+    "/run/.containerenv",
+    "/.dockerenv",
+];
 
 /// What a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +69,11 @@ pub(super) fn folders(
     given: &[&str],
     mut is_folder: impl FnMut(&str) -> Result<bool, TrialError>,
 ) -> Result<Vec<String>, TrialError> {
-    let lines = changes.lines().filter_map(|line| line.split_once(' ')).filter(|(_, path)| path.starts_with('/'));
+    let lines =
+        changes.lines().filter_map(|line| line.split_once(' ')).filter(|(_, path)| path.starts_with('/'));
     let all: BTreeMap<&str, &str> = lines.map(|(kind, path)| (path, kind)).collect();
-    let within = |path: &str, root: &str| path == root || path.strip_prefix(root).is_some_and(|r| r.starts_with('/'));
+    let within =
+        |path: &str, root: &str| path == root || path.strip_prefix(root).is_some_and(|r| r.starts_with('/'));
     let has_children = |path: &str| {
         let below = format!("{path}/");
         all.range(below.as_str()..).next().is_some_and(|(next, _)| next.starts_with(&below))
@@ -106,8 +136,11 @@ fn read_archive(archive: impl std::io::Read) -> Option<Seen> {
         match &mut seen {
             None => {
                 let id = |id: std::io::Result<u64>| id.ok().and_then(|id| u32::try_from(id).ok());
-                let folder =
-                    Folder { uid: id(header.uid())?, gid: id(header.gid())?, mode: header.mode().ok()? & 0o7777 };
+                let folder = Folder {
+                    uid: id(header.uid())?,
+                    gid: id(header.gid())?,
+                    mode: header.mode().ok()? & 0o7777,
+                };
                 seen = Some(Seen { is_folder, folder, has_files: false });
                 if !is_folder {
                     break;
@@ -134,7 +167,12 @@ pub(super) fn written(path: &str, in_image: Option<Seen>) -> Written {
 }
 
 /// A file of a container, bounded; empty where it is not there.
-pub(super) fn file(engine: &Engine, container: &str, path: &str, scratch: &Path) -> Result<String, TrialError> {
+pub(super) fn file(
+    engine: &Engine,
+    container: &str,
+    path: &str,
+    scratch: &Path,
+) -> Result<String, TrialError> {
     let _ = std::fs::remove_file(scratch);
     save_from(engine, container, path, scratch, LOOK)?;
     let archive = std::fs::File::open(scratch).map_err(|error| TrialError::file(scratch, &error))?;
@@ -167,7 +205,8 @@ pub(super) fn resolve(user: &str, passwd: &str, group: &str) -> Option<(u32, u32
         return Some((uid, gid));
     }
     let named = group.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let named = named.filter(|fields| fields.first() == Some(&of_group)).find_map(|fields| number(fields.get(2)));
+    let named =
+        named.filter(|fields| fields.first() == Some(&of_group)).find_map(|fields| number(fields.get(2)));
     Some((uid, of_group.parse().ok().or(named)?))
 }
 
@@ -261,7 +300,11 @@ mod tests {
     fn what_mounts_and_the_engine_hold_is_not_asked_for() {
         let changes = "A /dev/x\nC /etc\nC /etc/hosts\nA /data/x\nC /data\nA /tmp/y\nC /tmp\nD /opt/app/lock\nC /opt/app";
         assert_eq!(folders_of(changes, &["/data"], &["/etc"]), ["/opt/app", "/tmp"]);
-        assert_eq!(folders_of("C /data\nC /d", &[], &["/data", "/d"]), ["/d", "/data"], "touched folders count");
+        assert_eq!(
+            folders_of("C /data\nC /d", &[], &["/data", "/d"]),
+            ["/d", "/data"],
+            "touched folders count"
+        );
     }
 
     #[test]

@@ -57,14 +57,16 @@ impl Solution {
 
     /// `user 101:101, no capabilities, tmpfs /run /var/cache/nginx`
     pub fn summary(&self) -> String {
-        let capabilities: Vec<&str> = self.capabilities().iter().map(|capability| capability.name()).collect();
+        let capabilities: Vec<&str> =
+            self.capabilities().iter().map(|capability| capability.name()).collect();
         let mut parts = vec![self.user.to_string()];
         parts.push(match capabilities.as_slice() {
             [] => "no capabilities".to_owned(),
             list => list.join(" "),
         });
         let paths = |is: fn(&Grant) -> bool| {
-            let paths = self.grants.iter().filter(|kept| is(&kept.grant)).filter_map(|kept| kept.grant.path());
+            let paths =
+                self.grants.iter().filter(|kept| is(&kept.grant)).filter_map(|kept| kept.grant.path());
             paths.collect::<Vec<_>>().join(" ")
         };
         for (name, paths) in [
@@ -75,9 +77,10 @@ impl Solution {
                 parts.push(format!("{name} {paths}"));
             }
         }
-        let others = self.grants.iter().filter(|kept| {
-            !matches!(kept.grant, Grant::Capability(_) | Grant::Tmpfs(_) | Grant::Volume(_))
-        });
+        let others = self
+            .grants
+            .iter()
+            .filter(|kept| !matches!(kept.grant, Grant::Capability(_) | Grant::Tmpfs(_) | Grant::Volume(_)));
         parts.extend(others.map(|kept| kept.grant.to_string()));
         parts.join(", ")
     }
@@ -227,7 +230,8 @@ impl Report {
                 _ => "or",
             };
             writeln!(out, "\n{title}: {}", solution.summary())?;
-            let width = solution.grants.iter().map(|kept| kept.grant.to_string().chars().count()).max().unwrap_or(0);
+            let width =
+                solution.grants.iter().map(|kept| kept.grant.to_string().chars().count()).max().unwrap_or(0);
             for kept in solution.grants.iter().filter(|kept| !kept.runs.is_empty()) {
                 let grant = kept.grant.to_string();
                 writeln!(out, "  {grant:width$}  without it, {} {}", runs(&kept.runs), kept.reason)?;

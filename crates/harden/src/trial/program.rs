@@ -78,8 +78,14 @@ pub(super) enum Saved {
 }
 
 /// Runs a program with its standard output in a file.
-pub(super) fn save(words: &[String], to: &mut File, most: u64, limits: &Limits<'_>) -> std::io::Result<Saved> {
-    let mut child = command(words)?.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+pub(super) fn save(
+    words: &[String],
+    to: &mut File,
+    most: u64,
+    limits: &Limits<'_>,
+) -> std::io::Result<Saved> {
+    let mut child =
+        command(words)?.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
         let (done, ended) = std::sync::mpsc::channel();
@@ -91,7 +97,9 @@ pub(super) fn save(words: &[String], to: &mut File, most: u64, limits: &Limits<'
         });
         let err = scope.spawn(|| read(stderr));
         let waited = match ended.recv_timeout(limits.time) {
-            Ok(()) => wait(&mut child, &Limits { time: Duration::from_secs(10), interrupt: limits.interrupt }),
+            Ok(()) => {
+                wait(&mut child, &Limits { time: Duration::from_secs(10), interrupt: limits.interrupt })
+            }
             Err(_) => {
                 end(&mut child);
                 Ok((None, true))

@@ -27,12 +27,26 @@ const PREFIX: &str = "stockade-trial-";
 #[derive(Clone, Debug)]
 enum Prepared {
     /// As it is, by an option.
-    Shared { option: String },
+    Shared {
+        option: String,
+    },
     /// As [`Prepared::Shared`], where the grant is there.
-    Granted { grant: Grant, option: String },
-    Copied { target: String, archive: PathBuf },
-    File { target: String, copy: PathBuf, read_only: bool },
-    Empty { target: String },
+    Granted {
+        grant: Grant,
+        option: String,
+    },
+    Copied {
+        target: String,
+        archive: PathBuf,
+    },
+    File {
+        target: String,
+        copy: PathBuf,
+        read_only: bool,
+    },
+    Empty {
+        target: String,
+    },
 }
 
 /// A folder of this trial's own, and the mounts that replace the user's.
@@ -219,9 +233,7 @@ impl Scratch {
                 ));
                 Ok(Some(Prepared::Empty { target }))
             }
-            Saved::Failed(message) => {
-                Err(TrialError::Engine { call: format!("copying {what}"), message })
-            }
+            Saved::Failed(message) => Err(TrialError::Engine { call: format!("copying {what}"), message }),
         }
     }
 
@@ -294,7 +306,9 @@ pub(super) fn sweep(own: &Owner) -> usize {
     let user = rustix::process::geteuid().as_raw();
     for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((_, owner)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')) else { continue };
+        let Some((_, owner)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')) else {
+            continue;
+        };
         // No link is followed: what is asked is the entry's own.
         let is_own = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user);
         let ended = owner.parse::<Owner>().is_ok_and(|owner| owner.has_ended(own));
@@ -366,7 +380,8 @@ fn may_hold_socket(folder: &Path) -> bool {
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { return true };
         for entry in entries {
-            let Ok(kind) = entry.as_ref().map_err(|_| ()).and_then(|entry| entry.file_type().map_err(|_| ())) else {
+            let Ok(kind) = entry.as_ref().map_err(|_| ()).and_then(|entry| entry.file_type().map_err(|_| ()))
+            else {
                 return true;
             };
             seen += 1;
@@ -409,7 +424,8 @@ mod tests {
         let own = Owner::current();
         let running = Scratch::new(&format!("test{}", std::process::id()), &own).unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let ended = own.to_string().replace(&format!(".{}.", std::process::id()), &format!(".{}.", child.id()));
+        let ended =
+            own.to_string().replace(&format!(".{}.", std::process::id()), &format!(".{}.", child.id()));
         child.wait().unwrap();
         let left = std::env::temp_dir().join(format!("{PREFIX}left{}.{ended}", std::process::id()));
         std::fs::create_dir(&left).unwrap();

@@ -52,15 +52,68 @@ pub(super) struct Workload {
 
 /// Options that the trial sets itself, or that would touch what is not the trial's.
 const DROPPED: &[&str] = &[
-    "attach", "authfile", "cert-dir", "cidfile", "conmon-pidfile", "creds", "detach", "detach-keys", "dns", "dns-opt",
-    "dns-option", "dns-search", "health-interval", "health-on-failure", "health-retries", "health-start-interval",
-    "health-start-period", "health-startup-cmd", "health-startup-interval", "health-startup-retries",
-    "health-startup-success", "health-startup-timeout", "health-timeout", "healthcheck-interval",
-    "healthcheck-retries", "healthcheck-start-period", "healthcheck-timeout", "health-log-destination",
-    "health-max-log-count", "health-max-log-size", "init-ctr", "ip", "ip6", "label", "label-file",
-    "link-local-ip", "log-driver", "log-opt", "mac-address", "name", "net-alias", "network-alias", "no-healthcheck",
-    "pidfile", "preserve-fd", "preserve-fds", "publish", "publish-all", "pull", "quiet", "read-only-tmpfs", "replace",
-    "requires", "restart", "retry", "retry-delay", "rm", "rmi", "sdnotify", "sig-proxy", "stop-timeout", "timeout",
+    "attach",
+    "authfile",
+    "cert-dir",
+    "cidfile",
+    "conmon-pidfile",
+    "creds",
+    "detach",
+    "detach-keys",
+    "dns",
+    "dns-opt",
+    "dns-option",
+    "dns-search",
+    "health-interval",
+    "health-on-failure",
+    "health-retries",
+    "health-start-interval",
+    "health-start-period",
+    "health-startup-cmd",
+    "health-startup-interval",
+    "health-startup-retries",
+    "health-startup-success",
+    "health-startup-timeout",
+    "health-timeout",
+    "healthcheck-interval",
+    "healthcheck-retries",
+    "healthcheck-start-period",
+    "healthcheck-timeout",
+    "health-log-destination",
+    "health-max-log-count",
+    "health-max-log-size",
+    "init-ctr",
+    "ip",
+    "ip6",
+    "label",
+    "label-file",
+    "link-local-ip",
+    "log-driver",
+    "log-opt",
+    "mac-address",
+    "name",
+    "net-alias",
+    "network-alias",
+    "no-healthcheck",
+    "pidfile",
+    "preserve-fd",
+    "preserve-fds",
+    "publish",
+    "publish-all",
+    "pull",
+    "quiet",
+    "read-only-tmpfs",
+    "replace",
+    "requires",
+    "restart",
+    "retry",
+    "retry-delay",
+    "rm",
+    "rmi",
+    "sdnotify",
+    "sig-proxy",
+    "stop-timeout",
+    "timeout",
     "tls-verify",
 ];
 
@@ -122,11 +175,8 @@ fn of_service(
     }
     workload.command = command;
     workload.health = settings.health.as_ref().and_then(health_words);
-    let options: Vec<GivenOption> = settings
-        .options
-        .into_iter()
-        .map(|(name, value)| GivenOption { name, value })
-        .collect();
+    let options: Vec<GivenOption> =
+        settings.options.into_iter().map(|(name, value)| GivenOption { name, value }).collect();
     workload.take(&options, allow_host_network)?;
     workload.notes.push("other services of the project are not started".into());
     Ok(workload)
@@ -135,8 +185,9 @@ fn of_service(
 fn split_words(words: &Words) -> Result<Vec<String>, TrialError> {
     match words {
         Words::List(words) => Ok(words.clone()),
-        Words::Text(text) => shlex::split(text)
-            .ok_or_else(|| TrialError::Line(format!("`{text}` cannot be split into words: a quote stays open"))),
+        Words::Text(text) => shlex::split(text).ok_or_else(|| {
+            TrialError::Line(format!("`{text}` cannot be split into words: a quote stays open"))
+        }),
     }
 }
 
@@ -213,7 +264,8 @@ impl Workload {
     fn take(&mut self, options: &[GivenOption], allow_host_network: bool) -> Result<(), TrialError> {
         for option in options {
             let value = option.value.as_deref().unwrap_or("");
-            let is_on = option.value.as_deref().is_none_or(|value| sources::options::boolean(value) == Ok(true));
+            let is_on =
+                option.value.as_deref().is_none_or(|value| sources::options::boolean(value) == Ok(true));
             match option.name {
                 "privileged" => self.asked_privileged = is_on,
                 "read-only" => self.asked_read_only = is_on,
@@ -269,7 +321,8 @@ impl Workload {
             }
             "bridge" | "default" | "" | "slirp4netns" | "pasta" | "private" => {}
             "host" => self.notes.push(
-                "--network=host is replaced by the trial's own network (--allow-host-network keeps it)".into(),
+                "--network=host is replaced by the trial's own network (--allow-host-network keeps it)"
+                    .into(),
             ),
             _ => self.notes.push(format!(
                 "--network={value} is replaced by the trial's own network; what is on it is not reached"
@@ -309,12 +362,8 @@ mod tests {
 
     #[test]
     fn what_takes_protection_away_becomes_grants() {
-        let text = "docker run --pid=host --device /dev/fuse --security-opt seccomp=unconfined --security-opt \
-                    label=disable --cap-add SYS_ADMIN --cap-drop CHOWN --security-opt seccomp=p.json x";
-        let workload = line(text).unwrap_err();
-        assert!(matches!(workload, TrialError::Problems(_)), "the profile cannot be read");
-        let text = "docker run --pid=host --device /dev/fuse --security-opt seccomp=unconfined --security-opt \
-                    label=disable --cap-add SYS_ADMIN --cap-drop CHOWN --ipc=private x";
+        let text = "podman run --pid=host --device /dev/fuse --security-opt seccomp=unconfined --security-opt \
+                    label=disable --cap-add SYS_ADMIN --cap-drop CHOWN --ipc=private --security-opt mask=/x x";
         let workload = line(text).unwrap();
         let asked: Vec<String> = workload.asked.iter().map(Grant::to_string).collect();
         let expected = [
@@ -324,14 +373,15 @@ mod tests {
             "option:--security-opt=label=disable",
         ];
         assert_eq!(asked, expected);
-        assert_eq!(workload.kept, ["--ipc=private"]);
+        assert_eq!(workload.kept, ["--ipc=private", "--security-opt=mask=/x"]);
         assert!(workload.capabilities.has(confinement::Capability::SYS_ADMIN));
         assert!(!workload.capabilities.has(confinement::Capability::CHOWN));
     }
 
     #[test]
     fn mounts_are_read_with_their_sources() {
-        let text = "podman run -v /srv/x:/data:ro --mount type=volume,src=v,dst=/v --tmpfs /t:size=1m -v /anon x";
+        let text =
+            "podman run -v /srv/x:/data:ro --mount type=volume,src=v,dst=/v --tmpfs /t:size=1m -v /anon x";
         let workload = line(text).unwrap();
         let targets: Vec<&str> = workload.mounts.iter().map(|mount| &*mount.target).collect();
         assert_eq!(targets, ["/data", "/v", "/anon"]);
