@@ -36,6 +36,8 @@ pub struct Solution {
     pub options: Vec<String>,
     /// Runs that passed with exactly this.
     pub confirmed: Vec<u32>,
+    /// What the kernel refused in a run that passed, as the workload told it: it goes on without.
+    pub refused: Vec<String>,
     /// Each grant is known to be needed; false where the budget ended first.
     pub minimal: bool,
     /// Runs of the same set disagreed.
@@ -238,6 +240,9 @@ impl Report {
             }
             if !solution.confirmed.is_empty() {
                 writeln!(out, "  the check passed with exactly this in {}", runs(&solution.confirmed))?;
+            }
+            for line in &solution.refused {
+                writeln!(out, "  it goes on without: {line}")?;
             }
             if solution.flaky {
                 writeln!(out, "  runs of the same set disagreed; the majority counts")?;

@@ -23,6 +23,9 @@ use super::journal::{Attempt, Event, Journal, Observed, Outcome, Run, Written};
 use super::minimise::minimise;
 use super::outcome::{Kept, Solution, Tried};
 
+/// Refusals of a passing run that are told.
+const MOST_REFUSED: usize = 5;
+
 /// What runs containers.
 pub(super) trait Runner: Sync {
     fn run(&self, number: u32, attempt: &Attempt, limit: Duration) -> Result<Run, TrialError>;
@@ -600,12 +603,15 @@ impl<'a> Search<'a> {
             }
         });
         let grants: Vec<Kept> = kept.collect();
+        let passed = self.runs_of(found).find(|run| run.passed());
+        let denials = passed.into_iter().flat_map(|run| &run.denials);
         let root = if found.user.is_root() { ROOT_WEIGHT } else { 0 };
         Solution {
             user: found.user.clone(),
             weight: root + grants.iter().map(|kept| kept.grant.weight()).sum::<u32>(),
             options: self.runner.options_for(found),
             grants,
+            refused: denials.take(MOST_REFUSED).map(|denial| denial.line.clone()).collect(),
             confirmed,
             minimal,
             flaky,
