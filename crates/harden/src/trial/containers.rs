@@ -210,22 +210,37 @@ impl Containers<'_> {
         if !output.success() {
             return Ok(Ended::new(Outcome::NotStarted, last_words(&output.stderr)));
         }
+        match attempt.without_workload || *self.check == Check::Exit {
+            true => self.wait_for_end(id, limit),
+            false => self.wait_for_check(id, limit),
+        }
+    }
+
+    /// Until it ends by itself.
+    fn wait_for_end(&self, id: &str, limit: Duration) -> Result<Ended, TrialError> {
         let begun = Instant::now();
-        let exits = attempt.without_workload || *self.check == Check::Exit;
-        let mut pause = Duration::from_millis(50);
-        let mut address = String::new();
-        let mut refused_for_good = 0;
-        while exits {
+        loop {
             self.interrupt.ended()?;
             let state = self.engine.inspect(id)?.unwrap_or_default();
-            if let Some(ended) = ended(&state, exits) {
+            if let Some(mut ended) = ended(&state) {
+                let passed = ended.exit_code == Some(0);
+                ended.outcome = if passed { Outcome::Passed } else { Outcome::Failed };
+                ended.passed_after = passed.then(|| milliseconds(begun));
                 return Ok(ended);
             }
             if begun.elapsed() >= limit {
                 return Ok(Ended::new(Outcome::Timeout, "it has not ended".to_owned()));
             }
-            std::thread::sleep(pause);
+            std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Until the check passes, and passes again.
+    fn wait_for_check(&self, id: &str, limit: Duration) -> Result<Ended, TrialError> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        let mut address = String::new();
+        let mut refused_for_good = 0;
         loop {
             self.interrupt.ended()?;
             if address.is_empty() {
@@ -234,7 +249,7 @@ impl Containers<'_> {
                 if let Ok(mut last) = self.last_address.lock() {
                     last.clone_from(&address);
                 }
-                if let Some(ended) = ended(&state, exits) {
+                if let Some(ended) = ended(&state) {
                     return Ok(ended);
                 }
             }
@@ -247,7 +262,7 @@ impl Containers<'_> {
                 self.interrupt.ended()?;
             }
             let state = self.engine.inspect(id)?.unwrap_or_default();
-            if let Some(mut ended) = ended(&state, exits) {
+            if let Some(mut ended) = ended(&state) {
                 ended.said = answer.said;
                 return Ok(ended);
             }
@@ -418,23 +433,16 @@ pub(super) fn confining_options(
 }
 
 /// `None` while the container runs.
-fn ended(state: &Value, exits: bool) -> Option<Ended> {
-    let running = state.pointer("/State/Running").and_then(Value::as_bool).unwrap_or(false);
-    if running {
-        return None;
-    }
+fn ended(state: &Value) -> Option<Ended> {
     let status = state.pointer("/State/Status").and_then(Value::as_str).unwrap_or_default();
-    if exits && matches!(status, "created" | "configured" | "initialized") {
+    let running = state.pointer("/State/Running").and_then(Value::as_bool).unwrap_or(false);
+    // Podman calls it so between its start and its first step.
+    if running || matches!(status, "created" | "configured" | "initialized") {
         return None;
     }
     let exit_code = state.pointer("/State/ExitCode").and_then(Value::as_i64);
-    let outcome = match exits {
-        true if exit_code == Some(0) => Outcome::Passed,
-        true => Outcome::Failed,
-        false => Outcome::Died,
-    };
     let error = state.pointer("/State/Error").and_then(Value::as_str).unwrap_or_default();
-    Some(Ended { exit_code, ..Ended::new(outcome, last_words(error)) })
+    Some(Ended { exit_code, ..Ended::new(Outcome::Died, last_words(error)) })
 }
 
 /// Its address on the network it is on; this machine's for one in the host's network namespace.

@@ -43,7 +43,7 @@ use containers::Containers;
 use engine::Engine;
 use journal::{Event, Header, Journal, Run, fingerprint};
 use owner::{DEADLINE_LABEL, LABEL, OWNER_LABEL, Owner};
-use scratch::Scratch;
+use scratch::{Copying, Scratch};
 use search::{Budget, Cut, Search, Universe};
 use workload::Workload;
 
@@ -274,8 +274,13 @@ pub fn run(
         format!("--label={DEADLINE_LABEL}={deadline}"),
     ];
     let mut scratch = Scratch::new(&id, &own)?;
-    let wanted = scratch::Wanted { copy_limit: options.copy_limit, allow_socket: options.allow_socket };
-    scratch.prepare(&workload, &engine, &labels, &wanted)?;
+    scratch.prepare(&Copying {
+        workload: &workload,
+        engine: &engine,
+        labels: &labels,
+        limit: options.copy_limit,
+        allow_socket: options.allow_socket,
+    })?;
     notes.append(&mut scratch.notes);
     interrupt.ended()?;
     let network = make_network(&engine, &workload, &id, &labels)?;

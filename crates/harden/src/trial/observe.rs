@@ -222,10 +222,12 @@ pub(super) fn users_of_processes(init: u32) -> Vec<User> {
     let mut counts: BTreeMap<(u32, u32), usize> = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
-        if pid.starts_with(|c: char| c.is_ascii_digit()) && namespace(&pid) == of_container {
-            if let Some(ids) = ids_of(&pid) {
-                *counts.entry(ids).or_default() += 1;
-            }
+        let is_process = pid.starts_with(|c: char| c.is_ascii_digit());
+        if is_process
+            && namespace(&pid) == of_container
+            && let Some(ids) = ids_of(&pid)
+        {
+            *counts.entry(ids).or_default() += 1;
         }
     }
     let mut counts: Vec<_> = counts.into_iter().collect();

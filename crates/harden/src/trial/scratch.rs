@@ -2,12 +2,14 @@
 //! put anew into an anonymous volume of each trial container, which is removed with the container. What the user mounts
 //! read-only is shared read-only where no socket is in it, since a read-only mount does not stop a connection.
 
+use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use confinement::{EngineKind, HostPath, Mount, MountSource};
+use confinement::{EngineKind, HostPath, MountSource};
+use rustix::process::geteuid;
 
 use super::TrialError;
 use super::engine::Engine;
@@ -59,10 +61,65 @@ pub(super) struct Scratch {
     pub(super) grants: Vec<Grant>,
 }
 
-pub(super) struct Wanted {
+/// What copying needs.
+pub(super) struct Copying<'a> {
+    pub(super) workload: &'a Workload,
+    pub(super) engine: &'a Engine,
+    /// Of the containers that are made for it.
+    pub(super) labels: &'a [String],
     /// The largest copy of a volume, in bytes.
-    pub(super) copy_limit: u64,
+    pub(super) limit: u64,
     pub(super) allow_socket: bool,
+}
+
+/// Where a mount stands.
+struct At {
+    /// Among the mounts of the workload.
+    number: usize,
+    target: String,
+    read_only: bool,
+}
+
+/// What is copied.
+enum From<'a> {
+    Folder(&'a HostPath),
+    Volume(&'a str),
+}
+
+impl fmt::Display for From<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            From::Folder(path) => write!(f, "{path}"),
+            From::Volume(name) => write!(f, "volume {name}"),
+        }
+    }
+}
+
+impl From<'_> {
+    fn save(&self, archive: &Path, copying: &Copying<'_>) -> Result<Saved, TrialError> {
+        let engine = copying.engine;
+        // What `podman cp` gives out is all root's, whoever owns it inside.
+        match self {
+            From::Volume(name) if engine.kind == EngineKind::Podman => {
+                return save(engine, &["volume", "export", name], archive, copying.limit);
+            }
+            From::Folder(path) if engine.kind == EngineKind::Podman && geteuid().is_root() => {
+                let mut file = new_file(archive)?;
+                return archive_folder(Path::new(path.as_str()), &mut file, copying.limit)
+                    .map_err(|error| TrialError::file(Path::new(path.as_str()), &error));
+            }
+            _ => {}
+        }
+        // Through a container that is never started, so that the engine reads what its user may not.
+        let option = match self {
+            From::Folder(path) => bind_option(path.as_str(), COPY_FROM, true),
+            From::Volume(name) => format!("--volume={name}:{COPY_FROM}:ro"),
+        };
+        let container = create_unstarted(engine, &copying.workload.image, copying.labels, &[option])?;
+        let saved = save_from(engine, &container, &format!("{COPY_FROM}/."), archive, copying.limit);
+        engine.remove_container(&container)?;
+        saved
+    }
 }
 
 impl Scratch {
@@ -72,16 +129,15 @@ impl Scratch {
         Ok(Scratch { folder, prepared: Vec::new(), notes: Vec::new(), grants: Vec::new() })
     }
 
-    /// Copies what is to be copied. `labels` mark the containers that are made for it; none is started.
-    pub(super) fn prepare(
-        &mut self,
-        workload: &Workload,
-        engine: &Engine,
-        labels: &[String],
-        wanted: &Wanted,
-    ) -> Result<(), TrialError> {
-        for (number, mount) in workload.mounts.iter().enumerate() {
-            let prepared = self.mount(number, mount, workload, engine, labels, wanted)?;
+    /// Copies what is to be copied. Containers are made for it, and none is started.
+    pub(super) fn prepare(&mut self, copying: &Copying<'_>) -> Result<(), TrialError> {
+        for (number, mount) in copying.workload.mounts.iter().enumerate() {
+            let at = At {
+                number,
+                target: mount.target.to_string(),
+                read_only: mount.read_only.value == Some(true),
+            };
+            let prepared = self.mount(source(mount), at, copying)?;
             if let Some(Prepared::Granted { grant, .. }) = &prepared {
                 self.grants.push(grant.clone());
             }
@@ -92,38 +148,31 @@ impl Scratch {
 
     fn mount(
         &mut self,
-        number: usize,
-        mount: &Mount,
-        workload: &Workload,
-        engine: &Engine,
-        labels: &[String],
-        wanted: &Wanted,
+        source: Option<&MountSource>,
+        at: At,
+        copying: &Copying<'_>,
     ) -> Result<Option<Prepared>, TrialError> {
-        let target = mount.target.to_string();
-        let read_only = mount.read_only.value == Some(true);
+        let target = at.target.clone();
         let empty = |this: &mut Scratch, what: &str, why: &str| {
             this.notes.push(format!("{what} at {target} is replaced by an empty volume: {why}"));
             Ok(Some(Prepared::Empty { target: target.clone() }))
         };
-        match source(mount) {
+        match source {
             Some(MountSource::Private) => Ok(Some(Prepared::Empty { target })),
-            Some(MountSource::Host(path)) => {
-                if !engine.local {
-                    return empty(self, path.as_str(), "the engine is not on this machine");
-                }
-                self.bind(number, path, &target, read_only, workload, engine, labels, wanted)
+            Some(MountSource::Host(path)) if !copying.engine.local => {
+                empty(self, path.as_str(), "the engine is not on this machine")
             }
+            Some(MountSource::Host(path)) => self.bind(path, at, copying),
             Some(MountSource::Volume(name)) => {
                 // The reader puts the engine's realm before a line's volumes.
                 let name = name.rsplit('/').next().unwrap_or(name);
-                if !engine.call(&["volume", "inspect", name])?.success() {
+                if !copying.engine.call(&["volume", "inspect", name])?.success() {
                     return Ok(Some(Prepared::Empty { target }));
                 }
-                if read_only {
+                if at.read_only {
                     return Ok(Some(Prepared::Shared { option: format!("--volume={name}:{target}:ro") }));
                 }
-                let from = format!("--volume={name}:{COPY_FROM}:ro");
-                self.copy(number, &format!("volume {name}"), &from, &target, workload, engine, labels, wanted)
+                self.copy(&From::Volume(name), at, copying)
             }
             Some(MountSource::Kernel(_)) => Ok(None),
             Some(MountSource::Other(what)) => empty(self, what, "it is no folder that can be copied"),
@@ -133,42 +182,32 @@ impl Scratch {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one place calls it")]
     fn bind(
         &mut self,
-        number: usize,
         path: &HostPath,
-        target: &str,
-        read_only: bool,
-        workload: &Workload,
-        engine: &Engine,
-        labels: &[String],
-        wanted: &Wanted,
+        at: At,
+        copying: &Copying<'_>,
     ) -> Result<Option<Prepared>, TrialError> {
+        let At { target, read_only, .. } = &at;
         let share = |read_only: bool| bind_option(path.as_str(), target, read_only);
-        let empty = Ok(Some(Prepared::Empty { target: target.to_owned() }));
         let Ok(metadata) = std::fs::metadata(path.as_str()) else {
             self.notes.push(format!("{path} is not there; an empty volume stands for it"));
-            return empty;
+            return Ok(Some(Prepared::Empty { target: target.clone() }));
         };
         let kind = metadata.file_type();
-        if kind.is_socket() {
-            if !wanted.allow_socket {
-                self.notes.push(format!("the socket {path} is not handed in (--allow-socket does)"));
-                return Ok(None);
-            }
-            let grant = Grant::Mount(target.to_owned());
-            return Ok(Some(Prepared::Granted { grant, option: share(read_only) }));
+        let grant = Grant::Mount(target.clone());
+        if kind.is_socket() && !copying.allow_socket {
+            self.notes.push(format!("the socket {path} is not handed in (--allow-socket does)"));
+            return Ok(None);
         }
-        if kind.is_char_device() || kind.is_block_device() {
-            let grant = Grant::Mount(target.to_owned());
-            return Ok(Some(Prepared::Granted { grant, option: share(read_only) }));
+        if kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
+            return Ok(Some(Prepared::Granted { grant, option: share(*read_only) }));
         }
         if kind.is_file() {
-            if read_only {
+            if *read_only {
                 return Ok(Some(Prepared::Shared { option: share(true) }));
             }
-            return self.copy_file(number, path, target, metadata.len(), wanted);
+            return self.copy_file(path, at, metadata.len(), copying);
         }
         if !kind.is_dir() {
             self.notes.push(format!("{path} is neither file nor folder; it is not handed in"));
@@ -177,63 +216,51 @@ impl Scratch {
         // Nothing of the kernel's can be copied.
         if ["/proc", "/sys", "/dev"].iter().any(|root| path.is_at_or_below(root)) {
             self.notes.push(format!("{path} is shared read-only"));
-            let grant = Grant::Mount(target.to_owned());
             return Ok(Some(Prepared::Granted { grant, option: share(true) }));
         }
-        if read_only && (wanted.allow_socket || !may_hold_socket(Path::new(path.as_str()))) {
+        if *read_only && (copying.allow_socket || !may_hold_socket(Path::new(path.as_str()))) {
             return Ok(Some(Prepared::Shared { option: share(true) }));
         }
-        let from = bind_option(path.as_str(), COPY_FROM, true);
-        self.copy(number, path.as_str(), &from, target, workload, engine, labels, wanted)
+        self.copy(&From::Folder(path), at, copying)
     }
 
     /// A file cannot be an anonymous volume: it is copied beside, and a fresh copy bound for each run.
     fn copy_file(
         &mut self,
-        number: usize,
         path: &HostPath,
-        target: &str,
+        at: At,
         size: u64,
-        wanted: &Wanted,
+        copying: &Copying<'_>,
     ) -> Result<Option<Prepared>, TrialError> {
-        if size > wanted.copy_limit {
+        let At { number, target, .. } = at;
+        if size > copying.limit {
             self.notes.push(format!("{path} is larger than --copy-limit; it is shared read-only"));
-            return Ok(Some(Prepared::Shared { option: bind_option(path.as_str(), target, true) }));
+            return Ok(Some(Prepared::Shared { option: bind_option(path.as_str(), &target, true) }));
         }
-        let copy = self.folder.join(format!("file-{number}"));
+        let copy = self.file(&format!("file-{number}"));
         copy_with_owner(Path::new(path.as_str()), &copy).map_err(|error| TrialError::file(&copy, &error))?;
-        Ok(Some(Prepared::File { target: target.to_owned(), copy, read_only: false }))
+        Ok(Some(Prepared::File { target, copy, read_only: false }))
     }
 
-    /// Through a container that is made and never started, so that the engine reads what its user may not.
-    #[allow(clippy::too_many_arguments, reason = "two places call it")]
     fn copy(
         &mut self,
-        number: usize,
-        what: &str,
-        from: &str,
-        target: &str,
-        workload: &Workload,
-        engine: &Engine,
-        labels: &[String],
-        wanted: &Wanted,
+        from: &From<'_>,
+        at: At,
+        copying: &Copying<'_>,
     ) -> Result<Option<Prepared>, TrialError> {
-        let container = create_unstarted(engine, &workload.image, labels, &[from.to_owned()])?;
-        let archive = self.folder.join(format!("volume-{number}.tar"));
-        let saved = save_from(engine, &container, &format!("{COPY_FROM}/."), &archive, wanted.copy_limit);
-        engine.remove_container(&container)?;
-        let target = target.to_owned();
-        match saved? {
+        let At { number, target, .. } = at;
+        let archive = self.file(&format!("volume-{number}.tar"));
+        match from.save(&archive, copying)? {
             Saved::Whole => Ok(Some(Prepared::Copied { target, archive })),
             Saved::TooMuch => {
                 let _ = std::fs::remove_file(&archive);
                 self.notes.push(format!(
-                    "{what} at {target} is larger than --copy-limit ({} MiB); an empty volume stands for it",
-                    wanted.copy_limit >> 20
+                    "{from} at {target} is larger than --copy-limit ({} MiB); an empty volume stands for it",
+                    copying.limit >> 20
                 ));
                 Ok(Some(Prepared::Empty { target }))
             }
-            Saved::Failed(message) => Err(TrialError::Engine { call: format!("copying {what}"), message }),
+            Saved::Failed(message) => Err(TrialError::Engine { call: format!("copying {from}"), message }),
         }
     }
 
@@ -303,7 +330,7 @@ impl Drop for Scratch {
 /// Removes the scratch folders of this user's trials that have ended.
 pub(super) fn sweep(own: &Owner) -> usize {
     let mut removed = 0;
-    let user = rustix::process::geteuid().as_raw();
+    let user = geteuid().as_raw();
     for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some((_, owner)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')) else {
@@ -343,15 +370,48 @@ pub(super) fn save_from(
     archive: &Path,
     most: u64,
 ) -> Result<Saved, TrialError> {
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(archive)
-        .map_err(|error| TrialError::file(archive, &error))?;
-    let words = engine.words(&["cp", &format!("{container}:{path}"), "-"]);
+    save(engine, &["cp", &format!("{container}:{path}"), "-"], archive, most)
+}
+
+/// Saves what a call prints.
+fn save(engine: &Engine, call: &[&str], archive: &Path, most: u64) -> Result<Saved, TrialError> {
+    let mut file = new_file(archive)?;
     let limits = Limits { time: COPY_TIME, interrupt: None };
-    program::save(&words, &mut file, most, &limits).map_err(|error| TrialError::file(archive, &error))
+    program::save(&engine.words(call), &mut file, most, &limits)
+        .map_err(|error| TrialError::file(archive, &error))
+}
+
+fn new_file(path: &Path) -> Result<File, TrialError> {
+    let options = File::options().write(true).create_new(true).mode(0o600).open(path);
+    options.map_err(|error| TrialError::file(path, &error))
+}
+
+/// A folder as an archive, links as links; what is neither file, folder nor link is left out.
+fn archive_folder(folder: &Path, to: &mut File, most: u64) -> std::io::Result<Saved> {
+    let mut builder = tar::Builder::new(to);
+    builder.follow_symlinks(false);
+    let mut size = 0;
+    let mut left = vec![PathBuf::new()];
+    while let Some(relative) = left.pop() {
+        let path = folder.join(&relative);
+        let metadata = std::fs::symlink_metadata(&path)?;
+        // A header is one block, and a file is rounded up to blocks.
+        size += 1024 + if metadata.is_file() { metadata.len() } else { 0 };
+        if size > most {
+            return Ok(Saved::TooMuch);
+        }
+        let name = Path::new(".").join(&relative);
+        if metadata.is_dir() {
+            builder.append_dir(&name, &path)?;
+            for entry in std::fs::read_dir(&path)? {
+                left.push(relative.join(entry?.file_name()));
+            }
+        } else if metadata.is_file() || metadata.is_symlink() {
+            builder.append_path_with_name(&path, &name)?;
+        }
+    }
+    builder.finish()?;
+    Ok(Saved::Whole)
 }
 
 /// `--mount` takes its parts as a line of comma-separated values (docker/cli opts/mount.go).

@@ -327,10 +327,11 @@ impl<'a> Search<'a> {
             if let Some(grants) = self.passing_tier(user, paths, tier)? {
                 return Ok(Some(grants));
             }
-            if number == 0 && user.is_root() {
-                if let Some(grants) = self.passing_hints(user, paths, &capabilities)? {
-                    return Ok(Some(grants));
-                }
+            if number == 0
+                && user.is_root()
+                && let Some(grants) = self.passing_hints(user, paths, &capabilities)?
+            {
+                return Ok(Some(grants));
             }
         }
         let all = tiers.pop().unwrap_or_default();
@@ -519,7 +520,7 @@ impl<'a> Search<'a> {
                     .collect();
                 threads
                     .into_iter()
-                    .map(|thread| thread.join().unwrap_or_else(|_| Err(TrialError::Interrupted)))
+                    .map(|thread| thread.join().unwrap_or(Err(TrialError::Interrupted)))
                     .collect()
             }),
         };
@@ -544,7 +545,7 @@ impl<'a> Search<'a> {
     fn ensure(&mut self, attempt: &Attempt, times: usize, doing: &str) -> Result<(), Stop> {
         loop {
             let runs = self.by_attempt.get(attempt).map_or(0, Vec::len);
-            let even = runs % 2 == 0 && runs > 0 && self.passing_runs(attempt).len() * 2 == runs;
+            let even = runs.is_multiple_of(2) && runs > 0 && self.passing_runs(attempt).len() * 2 == runs;
             if runs >= times && !even {
                 return Ok(());
             }

@@ -335,7 +335,7 @@ fn one_wrong_answer_does_not_change_what_is_found_and_is_said() {
 
 #[test]
 fn a_check_that_answers_as_it_likes_is_said_to() {
-    let answer = |_: &Attempt, before: u32| outcome(before == 0 || (before / 2) % 2 == 0);
+    let answer = |_: &Attempt, before: u32| outcome(before == 0 || (before / 2).is_multiple_of(2));
     match search(&Fake::new(&answer), &Budget { jobs: 1, ..budget() }) {
         Err(TrialError::Flaky { runs }) => assert!(runs.len() > 2),
         Ok(result) => {

@@ -10,22 +10,24 @@ use rustix::process::Signal;
 use sources::Context;
 use sources::gather::Disk;
 
-pub const BUSYBOX: &str = "stockade-test-busybox";
+pub(crate) const BUSYBOX: &str = "stockade-test-busybox";
 /// The newer docker client that may stand elsewhere in PATH refuses nothing, but Debian's belongs to the daemon.
-pub const DOCKER: &[&str] = &["/usr/bin/docker", "-H", "unix:///run/docker.sock"];
-pub const PODMAN: &[&str] = &["podman", "--runtime", "runc"];
+pub(crate) const DOCKER: &[&str] = &["/usr/bin/docker", "-H", "unix:///run/docker.sock"];
+pub(crate) const PODMAN: &[&str] = &["podman", "--runtime", "runc"];
 /// This kernel's root may not raise limits, which Podman does unless told otherwise.
 const PODMAN_RUN: &[&str] = &["--ulimit=nofile=20000:20000", "--ulimit=nproc=10000:10000"];
 
-pub fn output(engine: &[&str], more: &[&str]) -> std::io::Result<Output> {
+pub(crate) fn output(engine: &[&str], more: &[&str]) -> std::io::Result<Output> {
     Command::new(engine[0]).args(&engine[1..]).args(more).output()
 }
 
 /// A test's turn beside others of the engines; one that binds the host's root runs alone (crates/sources/tests).
-pub struct Turn(#[allow(dead_code, reason = "the lock lasts as long as the file is open")] std::fs::File);
+pub(crate) struct Turn(
+    #[allow(dead_code, reason = "the lock lasts as long as the file is open")] std::fs::File,
+);
 
 /// Waits for a turn, where the image is there to be tried.
-pub fn present(engine: &[&str], image: &str) -> Option<Turn> {
+pub(crate) fn present(engine: &[&str], image: &str) -> Option<Turn> {
     let there = output(engine, &["image", "inspect", image]).is_ok_and(|output| output.status.success());
     if !there {
         assert!(
@@ -42,7 +44,7 @@ pub fn present(engine: &[&str], image: &str) -> Option<Turn> {
 }
 
 /// A command line for an engine.
-pub fn engine_line(engine: &[&str], more: &[&str]) -> Vec<String> {
+pub(crate) fn engine_line(engine: &[&str], more: &[&str]) -> Vec<String> {
     let mut words: Vec<&str> = engine.to_vec();
     match more.split_first() {
         Some((verb, rest)) if engine == PODMAN => {
@@ -55,23 +57,23 @@ pub fn engine_line(engine: &[&str], more: &[&str]) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
-pub fn options(line: Vec<String>, check: &str) -> Options {
+pub(crate) fn options(line: Vec<String>, check: &str) -> Options {
     Options { max_time: Duration::from_secs(300), ..Options::new(Target::Line(line), check).unwrap() }
 }
 
-pub fn try_run(options: &Options) -> Result<Report, TrialError> {
+pub(crate) fn try_run(options: &Options) -> Result<Report, TrialError> {
     let interrupt = AtomicBool::new(false);
     trial::run(options, &Disk::new(), &Context::assumed(), &interrupt, &|_, _| {})
 }
 
-pub fn run(options: &Options) -> Report {
+pub(crate) fn run(options: &Options) -> Report {
     let report = try_run(options).unwrap_or_else(|error| panic!("{error}"));
     println!("{}", report.text());
     report
 }
 
 /// Names of the containers and networks of a trial, or of all.
-pub fn labelled(engine: &[&str], id: Option<&str>) -> Vec<String> {
+pub(crate) fn labelled(engine: &[&str], id: Option<&str>) -> Vec<String> {
     let filter = match id {
         Some(id) => format!("label=dev.stockade.trial={id}"),
         None => "label=dev.stockade.trial".to_owned(),
@@ -85,7 +87,7 @@ pub fn labelled(engine: &[&str], id: Option<&str>) -> Vec<String> {
     names
 }
 
-pub fn scratch_folder(id: &str) -> Option<PathBuf> {
+pub(crate) fn scratch_folder(id: &str) -> Option<PathBuf> {
     let start = format!("stockade-trial-{id}.");
     let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
     entries
@@ -98,20 +100,24 @@ fn events(journal: &Path) -> Vec<serde_json::Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-pub fn runs_in(journal: &Path) -> usize {
+pub(crate) fn id_in(journal: &Path) -> String {
+    events(journal)[0]["id"].as_str().unwrap().to_owned()
+}
+
+pub(crate) fn runs_in(journal: &Path) -> usize {
     events(journal).iter().filter(|event| event["event"] == "run").count()
 }
 
 const CHILD: &str = "STOCKADE_TRIAL_CHILD";
 
 /// A trial in a process of its own, which may be killed.
-pub struct Child {
+pub(crate) struct Child {
     process: std::process::Child,
     journal: PathBuf,
 }
 
 impl Child {
-    pub fn start(journal: &Path, script: &str, check: &str) -> Child {
+    pub(crate) fn start(journal: &Path, script: &str, check: &str) -> Child {
         let settings = journal.with_extension("child");
         std::fs::write(&settings, format!("{script}\n{check}\n")).unwrap();
         let process = Command::new(std::env::current_exe().unwrap())
@@ -125,28 +131,28 @@ impl Child {
     }
 
     /// Waits until so many runs are in the journal; gives the trial's id.
-    pub fn wait_for_run(&mut self, count: usize) -> String {
+    pub(crate) fn wait_for_run(&mut self, count: usize) -> String {
         let begun = Instant::now();
         while runs_in(&self.journal) < count {
             assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", events(&self.journal));
             assert!(self.process.try_wait().unwrap().is_none(), "it ended: {:?}", events(&self.journal));
             std::thread::sleep(Duration::from_millis(20));
         }
-        events(&self.journal)[0]["id"].as_str().unwrap().to_owned()
+        id_in(&self.journal)
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Waits for its end; whether that was a good one.
-    pub fn finish(&mut self) -> bool {
+    pub(crate) fn finish(&mut self) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(120) {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -166,7 +172,7 @@ impl Drop for Child {
 }
 
 /// The options that a child of this journal has.
-pub fn child_options(journal: &Path) -> Options {
+pub(crate) fn child_options(journal: &Path) -> Options {
     let settings = std::fs::read_to_string(journal.with_extension("child")).unwrap();
     let (script, check) = settings.trim_end().split_once('\n').unwrap();
     let line = engine_line(DOCKER, &["run", "-d", BUSYBOX, "sh", "-c", script]);
@@ -174,7 +180,7 @@ pub fn child_options(journal: &Path) -> Options {
     Options { jobs: 1, journal, ..options(line, check) }
 }
 
-pub fn trial_when_asked() {
+pub(crate) fn trial_when_asked() {
     let Some(journal) = std::env::var_os(CHILD) else { return };
     let options = child_options(Path::new(&journal));
     let interrupt = interrupt_on_signals().unwrap();
