@@ -10,7 +10,7 @@ use techniques::plan::Plan;
 use techniques::remedy::Remedy;
 
 use crate::draft::{Drafts, Edit, Edited, Refusal, Task, Texts};
-use crate::{dockerfile, editor, verify};
+use crate::{dockerfile, editor, kubernetes, verify};
 
 /// What an edit came to for one subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -162,6 +162,20 @@ fn refuse_in(
     }
 }
 
+/// What the other containers of its pod have the pod say for all of them.
+fn of_pod(
+    world: &World,
+    remedies: &[Vec<Remedy>],
+    refused: &BTreeMap<usize, Problem>,
+    subject: &Subject,
+) -> Vec<Remedy> {
+    let Some(pod) = &subject.pod else { return Vec::new() };
+    let others = world.subjects.iter().zip(remedies).enumerate().filter(|(i, (other, _))| {
+        !refused.contains_key(i) && other.pod.as_ref().is_some_and(|p| Arc::ptr_eq(p, pod))
+    });
+    others.flat_map(|(_, (_, list))| list.iter().filter(|r| kubernetes::is_of_pod(r)).cloned()).collect()
+}
+
 /// What does not hold of the world that was read again, by subject.
 fn check(
     world: &World,
@@ -202,6 +216,7 @@ fn check(
         }
         let mut planned: Vec<Remedy> = list.to_vec();
         planned.extend(plan.engine_remedies(world, subject));
+        planned.extend(of_pod(world, remedies, refused, subject));
         let mut more = verify::unplanned(&subject.confinement, &now.confinement, &planned);
         // Who leaves the host's network joins that of its neighbours.
         more.retain(|part| !(leaves_network && *part == verify::Part::Network));
