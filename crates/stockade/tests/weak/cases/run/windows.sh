@@ -1,0 +1,3 @@
+#!/bin/sh
+# Windows
+docker run -d --privileged --name w win:1
