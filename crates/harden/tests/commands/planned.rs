@@ -33,8 +33,13 @@ fn hardened(text: &str, depth: u8, recommended: bool, read: &dyn Fn(&str) -> Wor
     let source: Arc<str> = text.into();
     let texts = |_: &str| Ok::<Arc<str>, String>(source.clone());
     let plan = planned(&world, depth, recommended);
-    let done =
-        harden(&world, &plan, &texts, &|overlay| read(overlay.get(&path).map_or(text, |changed| changed)));
+    let done = harden(
+        &world,
+        &plan,
+        &texts,
+        &|overlay| read(overlay.get(&path).map_or(text, |changed| changed)),
+        false,
+    );
     for (subject, written) in world.subjects.iter().zip(&done.subjects) {
         assert_eq!(written.refusal, None, "depth {depth}: {}\n{text}", subject.name);
     }
