@@ -4,13 +4,14 @@ use confinement::{Form, Subject};
 use techniques::remedy::Remedy;
 
 use crate::draft::{Drafts, Refusal, Task};
-use crate::{compose, daemon, kubernetes, oci, quadlet, run};
+use crate::{compose, daemon, dockerfile, kubernetes, oci, quadlet, run};
 
 /// Whether what the subject was read from can say the remedy, so that a plan may hold it.
 pub fn can(subject: &Subject, remedy: &Remedy) -> bool {
     match subject.form {
         Form::Compose => compose::can(subject, remedy),
         Form::DockerRun | Form::PodmanRun => run::can(subject, remedy),
+        Form::Dockerfile => dockerfile::can(subject, remedy),
         Form::Quadlet => quadlet::can(subject, remedy),
         Form::Kubernetes => kubernetes::can(subject, remedy),
         Form::Oci => oci::can(subject, remedy),
@@ -24,6 +25,7 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
     match task.subject.form {
         Form::Compose => compose::edit(task, drafts),
         Form::DockerRun | Form::PodmanRun => run::edit(task, drafts),
+        Form::Dockerfile => dockerfile::edit(task, drafts),
         Form::Quadlet => quadlet::edit(task, drafts),
         Form::Kubernetes => kubernetes::edit(task, drafts),
         Form::Oci => oci::edit(task, drafts),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use confinement::{Problem, Subject, World};
+use confinement::{Form, Problem, Subject, World};
 use sources::gather::Overlay;
 use techniques::judge::Solver;
 use techniques::plan::{self, Plan, Stands};
@@ -13,7 +13,7 @@ use techniques::solver::Depth;
 use techniques::technique::Catalogue;
 
 use crate::draft::{Drafts, Edit, Edited, Refusal, Task, Texts};
-use crate::{editor, kubernetes, verify};
+use crate::{dockerfile, editor, kubernetes, verify};
 
 /// What an edit came to for one subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,14 +36,30 @@ pub struct Hardening {
     pub stands: Vec<Stands>,
 }
 
+impl Hardening {
+    /// Whether a file's change is for a person to take over: what builds an image has to be built and tried.
+    pub fn is_suggestion(&self, world: &World, path: &str) -> bool {
+        let mut here = world.subjects.iter().filter(|s| s.place.as_ref().is_some_and(|p| *p.path == *path));
+        here.next().is_some_and(|s| s.form == Form::Dockerfile)
+    }
+}
+
 /// Edits and checks until all that stands in the drafts holds. `reread` reads the same targets again with other
 /// texts in some files.
-pub fn harden(world: &World, plan: &Plan, texts: &dyn Texts, reread: &dyn Fn(Overlay) -> World) -> Hardening {
+///
+/// With `beyond` a Dockerfile gets what good practice adds to the image itself: no set-user-ID programs.
+pub fn harden(
+    world: &World,
+    plan: &Plan,
+    texts: &dyn Texts,
+    reread: &dyn Fn(Overlay) -> World,
+    beyond: bool,
+) -> Hardening {
     let remedies: Vec<Vec<Remedy>> = plan.subjects.iter().map(|planned| planned.remedies()).collect();
     let mut refused: BTreeMap<usize, Problem> = BTreeMap::new();
     // Each round refuses at least one subject more, or ends.
     loop {
-        let (written, drafts) = edit_all(world, &remedies, &mut refused, texts);
+        let (written, drafts) = edit_all(world, &remedies, &mut refused, texts, beyond);
         let files = match drafts.finish() {
             Ok(files) => files,
             Err(refusal) => {
@@ -56,7 +72,7 @@ pub fn harden(world: &World, plan: &Plan, texts: &dyn Texts, reread: &dyn Fn(Ove
         } else {
             reread(files.iter().map(|file| (file.path.clone(), file.after.clone())).collect())
         };
-        let wrong = check(world, plan, &remedies, &refused, &after);
+        let wrong = check(world, plan, &remedies, &refused, &after, beyond);
         let fresh: Vec<(usize, Problem)> =
             wrong.into_iter().filter(|(i, _)| !refused.contains_key(i)).collect();
         if fresh.is_empty() {
@@ -87,6 +103,7 @@ fn edit_all<'t>(
     remedies: &[Vec<Remedy>],
     refused: &mut BTreeMap<usize, Problem>,
     texts: &'t dyn Texts,
+    beyond: bool,
 ) -> (Vec<Edits>, Drafts<'t>) {
     let mut drafts = Drafts::new(texts);
     let all: Vec<(&Subject, &[Remedy])> = world
@@ -99,11 +116,19 @@ fn edit_all<'t>(
         .collect();
     let mut written: Vec<Edits> = vec![Vec::new(); world.subjects.len()];
     for (i, (subject, list)) in world.subjects.iter().zip(remedies).enumerate() {
-        if list.is_empty() || refused.contains_key(&i) {
+        let suggests = beyond && subject.form == Form::Dockerfile;
+        if (list.is_empty() && !suggests) || refused.contains_key(&i) {
             continue;
         }
         let mark = drafts.mark();
-        match editor::edit(&Task { subject, remedies: list, all: &all }, &mut drafts) {
+        let mut edited = match list.as_slice() {
+            [] => Ok(()),
+            list => editor::edit(&Task { subject, remedies: list, all: &all }, &mut drafts),
+        };
+        if suggests && edited.is_ok() {
+            edited = dockerfile::suggest(subject, &mut drafts).map(|_| ());
+        }
+        match edited {
             Ok(()) => {
                 if let Some(edits) = written.get_mut(i) {
                     *edits = drafts.since(&mark);
@@ -157,6 +182,20 @@ fn refuse_in(
     }
 }
 
+/// What the other containers of its pod have the pod say for all of them.
+fn of_pod(
+    world: &World,
+    remedies: &[Vec<Remedy>],
+    refused: &BTreeMap<usize, Problem>,
+    subject: &Subject,
+) -> Vec<Remedy> {
+    let Some(pod) = &subject.pod else { return Vec::new() };
+    let others = world.subjects.iter().zip(remedies).enumerate().filter(|(i, (other, _))| {
+        !refused.contains_key(i) && other.pod.as_ref().is_some_and(|p| Arc::ptr_eq(p, pod))
+    });
+    others.flat_map(|(_, (_, list))| list.iter().filter(|r| kubernetes::is_of_pod(r)).cloned()).collect()
+}
+
 /// What does not hold of the world that was read again, by subject.
 fn check(
     world: &World,
@@ -164,6 +203,7 @@ fn check(
     remedies: &[Vec<Remedy>],
     refused: &BTreeMap<usize, Problem>,
     after: &World,
+    beyond: bool,
 ) -> Vec<(usize, Problem)> {
     let by_id: HashMap<&str, &Subject> = after.subjects.iter().map(|s| (&*s.id, s)).collect();
     let known: BTreeSet<&str> = world.problems.iter().map(|p| p.message.as_str()).collect();
@@ -197,11 +237,14 @@ fn check(
         }
         // What is said for the engine, or for the pod by another of its containers, reaches this subject too.
         let mut given = plan.engine_remedies(world, subject);
-        given.extend(of_its_pod(world, remedies, refused, i));
+        given.extend(of_pod(world, remedies, refused, subject));
         let planned: Vec<Remedy> = list.iter().chain(&given).cloned().collect();
         let mut more = verify::unplanned(&subject.confinement, &now.confinement, &planned);
         // Who leaves the host's network joins that of its neighbours.
         more.retain(|part| !(leaves_network && *part == verify::Part::Network));
+        // Set-user-ID programs that were taken out.
+        let image = |part: &verify::Part| matches!(part, verify::Part::Identity | verify::Part::Image);
+        more.retain(|part| !(beyond && subject.form == Form::Dockerfile && image(part)));
         if let Some(part) = more.first() {
             let message =
                 format!("the change would change {part} too, which is not planned; change it by hand");
@@ -221,18 +264,4 @@ fn check(
         }
     }
     wrong
-}
-
-/// What the other containers of a subject's pod ask of the pod.
-fn of_its_pod(
-    world: &World,
-    remedies: &[Vec<Remedy>],
-    refused: &BTreeMap<usize, Problem>,
-    subject: usize,
-) -> Vec<Remedy> {
-    let Some(pod) = world.subjects.get(subject).and_then(|s| s.pod.as_ref()) else { return Vec::new() };
-    let beside = world.subjects.iter().zip(remedies).enumerate().filter(|(i, (other, _))| {
-        *i != subject && !refused.contains_key(i) && other.pod.as_ref().is_some_and(|p| Arc::ptr_eq(p, pod))
-    });
-    beside.flat_map(|(_, (_, list))| list.iter().filter(|r| kubernetes::is_of_pod(r)).cloned()).collect()
 }

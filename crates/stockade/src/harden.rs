@@ -14,7 +14,7 @@ use report::harden::{HardenReport, IsTyped, json, sarif, text};
 use sources::gather::Overlay;
 use sources::host::read_host;
 use techniques::keep::Keep;
-use techniques::plan::{Asked, Plan, plan};
+use techniques::plan::{Asked, Plan, Planned, is_asked, plan};
 use techniques::remedy::Remedy;
 
 use crate::arguments::{Harden, HardenFormat, Level};
@@ -76,10 +76,10 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
             ..World::default()
         })
     };
-    let hardening = hardening::harden(&world, &plan, &texts, &reread);
+    let hardening = hardening::harden(&world, &plan, &texts, &reread, arguments.level == Level::Recommended);
     let mut errors = Vec::new();
     if arguments.write {
-        errors = write_files(&hardening, &input);
+        errors = write_files(&world, &hardening, &input);
     }
     let report = HardenReport {
         world: &world,
@@ -106,8 +106,9 @@ impl IsTyped for Input {
     }
 }
 
-fn write_files(hardening: &Hardening, input: &Input) -> Vec<write::WriteError> {
-    let files = hardening.files.iter().filter(|file| !input.is_typed(&file.path));
+fn write_files(world: &World, hardening: &Hardening, input: &Input) -> Vec<write::WriteError> {
+    let stays = |path: &str| input.is_typed(path) || hardening.is_suggestion(world, path);
+    let files = hardening.files.iter().filter(|file| !stays(&file.path));
     files.filter_map(|f| write::replace(Path::new(&*f.path), Some(&f.before), &f.after).err()).collect()
 }
 
@@ -154,7 +155,8 @@ fn exit_code(
     if failed || !world.problems.is_empty() || !refused.is_empty() {
         return 2;
     }
-    let stays = hardening.stands.iter().any(|s| s.depth.min < arguments.depth);
-    let due = check && !hardening.files.is_empty();
+    let stands = world.subjects.iter().zip(&hardening.stands);
+    let stays = stands.into_iter().any(|(s, stands)| stands.depth.min < arguments.depth && is_asked(s));
+    let due = check && hardening.files.iter().any(|file| !hardening.is_suggestion(world, &file.path));
     u8::from(stays || due)
 }

@@ -188,7 +188,7 @@ fn a_mount_is_pinned_by_any_spelling_of_either_of_its_paths() {
             given,
             pin,
             &[socket.clone(), Remedy::ReadOnlyMount("/tmp/engine.sock".into())],
-            &[other.clone()],
+            std::slice::from_ref(&other),
         );
     }
     check(

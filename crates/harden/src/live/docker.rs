@@ -753,7 +753,7 @@ impl<'a> Reading<'a> {
         }
         // Twice the memory where nothing is said (moby daemon/daemon_unix.go, adaptContainerSettings).
         if let Some(swap) = number(&host.get("MemorySwap")).filter(|swap| *swap != 0)
-            && memory.is_none_or(|memory| swap != memory * 2)
+            && memory.is_none_or(|memory| swap != memory.saturating_mul(2))
         {
             made.set("memory-swap", if swap < 0 { "-1".to_owned() } else { amount(swap) });
         }

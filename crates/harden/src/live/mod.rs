@@ -74,6 +74,11 @@ pub fn reproduce(
     let run_line = line::write(&made);
     let compose = compose::write(&mut made);
     let mut notes = std::mem::take(&mut made.notes);
+    if run_line.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
+        notes.push(
+            "the command line has control characters in it, as the container has; do not print it raw".into(),
+        );
+    }
     // A field of another type than is documented may have hidden a setting.
     let answers = [Some(container), image];
     let problems = answers.into_iter().flatten().flat_map(Answer::into_problems);

@@ -49,7 +49,7 @@ fn remedied(name: &str, text: &str, asked: &Asked<'_>, read: &dyn Fn(&Arc<str>, 
         false => Err("it is no part of the text".to_owned()),
     };
     let reread = |overlay: Overlay| read(&path, overlay.get(&path).unwrap_or(&original));
-    let hardening = harden(&world, &plan, &texts, &reread);
+    let hardening = harden(&world, &plan, &texts, &reread, false);
     let edited = hardening.files.iter().find(|file| *file.path == *name).map(|file| file.after.clone());
     Remedied { text: edited.unwrap_or(original), world, plan, hardening }
 }

@@ -249,3 +249,66 @@ fn podmans_own_command_is_what_is_written_with_its_surroundings_filled_in() {
     let world = run::read_line(&written.run_line, &"-".into(), 1, &Context::assumed());
     assert_eq!((world.subjects.len(), world.problems.len()), (1, 0), "{:?}", world.problems);
 }
+
+/// Every node of a full inspection, replaced by each of some odd values.
+#[test]
+fn no_answer_makes_it_stop_and_what_is_written_can_be_read() {
+    let full = inspect(
+        json!({"Path": "serve", "Args": [], "Mounts": [{"Type": "volume", "Name": "v", "Destination": "/v", "RW": true}],
+            "NetworkSettings": {"Networks": {"n": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}, "Aliases": ["a"],
+            "Links": ["b:c"]}, "m": {"Aliases": null}}}}),
+        json!({"Env": ["A=b"], "Labels": {"a": "b"}, "Entrypoint": ["x", "y"], "Volumes": {"/z": {}}, "StopTimeout": 5,
+            "ExposedPorts": {"80/tcp": {}}, "Healthcheck": {"Test": ["CMD", "t"], "Interval": 1, "Retries": 2}}),
+        json!({"NetworkMode": "n", "Binds": ["/a:/b:ro"], "Memory": 5, "MemorySwap": 6, "NanoCpus": 7, "CapAdd": ["ALL"],
+            "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "65535"}]}, "Tmpfs": {"/t": "size=1m"},
+            "Mounts": [{"Type": "tmpfs", "Target": "/q", "TmpfsOptions": {"SizeBytes": 3, "Mode": 511}}],
+            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 1}], "LogConfig": {"Type": "x", "Config": {"k": "v"}},
+            "SecurityOpt": ["seccomp={}"], "Devices": [{"PathOnHost": "/dev/x", "PathInContainer": "/dev/y"}],
+            "DeviceRequests": [{"Count": 1, "Capabilities": [["gpu"]]}], "RestartPolicy": {"Name": "always"}}),
+    );
+    let mut paths = Vec::new();
+    paths_of(&full, String::new(), &mut paths);
+    let odd = [
+        json!(null),
+        json!(-1),
+        json!(i64::MAX),
+        json!("\u{1b}'\"\n$(x)"),
+        json!([[]]),
+        json!({"a": {"b": 1}}),
+        json!(""),
+    ];
+    let (mut written, mut lines) = (0, 0);
+    for kind in [EngineKind::Docker, EngineKind::Podman] {
+        let engine = engine(kind);
+        for path in &paths {
+            for value in &odd {
+                let mut inspect = full.clone();
+                *inspect.pointer_mut(path).unwrap() = value.clone();
+                let Ok(done) = reproduce(&inspect, Some(&image()), &engine, &Host::default()) else {
+                    continue;
+                };
+                written += 1;
+                let world = run::read_line(&done.run_line, &"-".into(), 1, &Context::assumed());
+                assert_eq!(world.subjects.len(), 1, "{path} {value}: {}", done.run_line);
+                let limits = sources::document::Limits::default();
+                let documents = sources::document::parse_bytes(done.compose.as_bytes(), &"c".into(), &limits);
+                assert!(documents.iter().all(Result::is_ok), "{path} {value}: {}", done.compose);
+                lines += done.run_line.lines().count();
+            }
+        }
+    }
+    assert!(written > 500 && lines > written * 10, "{written} {lines}");
+}
+
+fn paths_of(value: &Value, path: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(key, member)| {
+            paths_of(member, format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+        }),
+        Value::Array(items) => items.iter().enumerate().for_each(|(at, item)| {
+            paths_of(item, format!("{path}/{at}"), found);
+        }),
+        _ => {}
+    }
+    found.push(path);
+}

@@ -31,8 +31,12 @@ pub fn write(report: &HardenReport<'_>, options: &Options, out: &mut dyn Write) 
     if shown {
         writeln!(out)?;
     }
-    if !report.wrote {
-        for file in &report.hardening.files {
+    for file in &report.hardening.files {
+        let suggestion = report.hardening.is_suggestion(report.world, &file.path);
+        if suggestion {
+            writeln!(out, "a suggestion, never written by itself: build the image with it and try it")?;
+        }
+        if !report.wrote || suggestion {
             if report.typed.is_typed(&file.path) {
                 writeln!(out, "{}\n", file.after.trim_end())?;
             } else {

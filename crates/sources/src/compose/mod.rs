@@ -15,6 +15,7 @@ use confinement::{
 };
 
 pub use interpolate::{Environment, parse_env};
+pub use service::{Settings, Words};
 
 use crate::context::Context;
 use crate::document::{Document, Limits, Node, parse_bytes};
@@ -79,21 +80,7 @@ struct Project<'a> {
 /// Reads a project from its files in order, as `docker compose -f A -f B` would: later files change earlier ones.
 /// The first is the one the project is named and placed after.
 pub fn read(paths: &[&str], files: &dyn Files, context: &Context) -> World {
-    let mut project = Project {
-        files,
-        limits: Limits::default(),
-        name: String::new(),
-        services: BTreeMap::new(),
-        volumes: BTreeMap::new(),
-        networks: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-        configs: BTreeMap::new(),
-        order: Vec::new(),
-        problems: Vec::new(),
-        notes: Vec::new(),
-        seen: HashSet::new(),
-        including: Vec::new(),
-    };
+    let mut project = Project::new(files);
     // Relative paths of every file start from the folder of the first, and its `.env` counts (docker compose
     // --project-directory).
     let folder = paths.first().map(|first| folder_of(first));
@@ -103,24 +90,36 @@ pub fn read(paths: &[&str], files: &dyn Files, context: &Context) -> World {
     project.into_world(paths.first().copied().unwrap_or("-"), context)
 }
 
+/// One service of a project as the options of `docker run`. Errors are those of the project's files.
+pub fn settings(
+    paths: &[&str],
+    files: &dyn Files,
+    name: &str,
+    context: &Context,
+) -> Result<Settings, Vec<Problem>> {
+    let mut project = Project::new(files);
+    let folder = paths.first().map(|first| folder_of(first));
+    for path in paths {
+        project.add_file(path, folder.as_deref());
+    }
+    let path = paths.first().copied().unwrap_or("-");
+    let mut problems = std::mem::take(&mut project.problems);
+    let Some(declared) = project.services.get(name) else {
+        let known = project.order.join(", ");
+        problems.push(Problem::new(path, format!("there is no service `{name}` here; there are: {known}")));
+        return Err(problems);
+    };
+    let (settings, more) = service::Service::new(&project, path, name, &declared.layers, context).settings();
+    problems.extend(more);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
 /// Reads a project that is already parsed, such as one found in a folder.
 pub fn read_document(document: &Document, files: &dyn Files, context: &Context) -> World {
     let path = document.path.clone();
-    let mut project = Project {
-        files,
-        limits: Limits::default(),
-        name: String::new(),
-        services: BTreeMap::new(),
-        volumes: BTreeMap::new(),
-        networks: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-        configs: BTreeMap::new(),
-        order: Vec::new(),
-        problems: Vec::new(),
-        notes: Vec::new(),
-        seen: HashSet::from([path.to_string()]),
-        including: vec![path.to_string()],
-    };
+    let mut project = Project::new(files);
+    project.seen.insert(path.to_string());
+    project.including.push(path.to_string());
     let folder = folder_of(&path);
     let environment = project.environment_in(&folder, &[]);
     project.add_root(&document.root, &folder, &environment, 0);
@@ -140,7 +139,25 @@ fn join(folder: &str, path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
-impl Project<'_> {
+impl<'a> Project<'a> {
+    fn new(files: &'a dyn Files) -> Project<'a> {
+        Project {
+            files,
+            limits: Limits::default(),
+            name: String::new(),
+            services: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            order: Vec::new(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+            seen: HashSet::new(),
+            including: Vec::new(),
+        }
+    }
+
     /// `.env` beside the file (or the files named), below what the process has set.
     fn environment_in(&mut self, folder: &str, env_files: &[String]) -> Arc<Environment> {
         let default = [join(folder, ".env")];

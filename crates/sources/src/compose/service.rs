@@ -1,5 +1,7 @@
 //! One Compose service: its layers merged key by key, and read into a [`Request`].
 
+mod settings;
+
 use std::sync::Arc;
 
 use confinement::confine::{AppArmorRequest, NamespaceRequest};
@@ -10,6 +12,8 @@ use crate::compose::interpolate::interpolate;
 use crate::context::Context;
 use crate::document::Node;
 use crate::options::{self, MountKind, MountParts, Reference, Surroundings, UNKNOWN};
+
+pub use settings::{Settings, Words};
 
 /// A scalar with its variables replaced, and where it stands.
 struct Text {

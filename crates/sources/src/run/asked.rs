@@ -56,6 +56,28 @@ pub(super) enum Next<'w> {
     NoValue(&'static Flag),
 }
 
+/// What stands at a word, by names and values alone.
+pub(crate) enum Taken {
+    Options(Vec<(&'static str, Option<String>)>, usize),
+    /// Options end here, this many words on.
+    End(usize),
+    Unknown(String),
+    NoValue(&'static str),
+}
+
+/// The option at a word of the run and create verbs.
+pub(crate) fn take(words: &[Word], at: usize, engine: EngineKind) -> Taken {
+    match next(words, at, engine, &[RUN]) {
+        Next::Options(given, used) => {
+            Taken::Options(given.iter().map(|g| (g.flag.long, g.value.map(str::to_owned))).collect(), used)
+        }
+        Next::Stop => Taken::End(0),
+        Next::End => Taken::End(1),
+        Next::UnknownOption(..) => Taken::Unknown(words.get(at).map_or(String::new(), |w| w.value.clone())),
+        Next::NoValue(flag) => Taken::NoValue(flag.long),
+    }
+}
+
 fn lookup(
     tables: &[&'static [Flag]],
     engine: EngineKind,

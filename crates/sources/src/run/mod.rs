@@ -8,6 +8,7 @@
 mod asked;
 mod flags;
 pub(crate) mod shell;
+mod split;
 pub mod written;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use confinement::{
 
 pub(crate) use asked::{Asked, read_options};
 use shell::{Command, Start, Word};
+pub use split::{GivenOption, Split, split};
 
 use crate::Context;
 use crate::options::{self, ASSUMED_HOME, Reference, Surroundings};
@@ -353,6 +355,8 @@ struct Made<'c> {
     words: &'c [Word],
     /// The number of the first of them among the command's words.
     first: usize,
+    /// Which of the command's words is the verb.
+    at_verb: usize,
 }
 
 fn made(command: &Command) -> Option<Made<'_>> {
@@ -360,6 +364,7 @@ fn made(command: &Command) -> Option<Made<'_>> {
     let engine_word = command.words.get(at)?;
     let words = command.words.get(at + 1..).unwrap_or_default();
     let (global, global_used) = asked::read_global(words, engine);
+    let at_verb = at + 1 + global_used;
     let words = words.get(global_used..).unwrap_or_default();
     let verbs: Vec<&str> = words.iter().take(2).map(|word| word.value.as_str()).collect();
     let (verb, used) = match verbs.as_slice() {
@@ -368,8 +373,9 @@ fn made(command: &Command) -> Option<Made<'_>> {
         ["pod", "create"] if engine == EngineKind::Podman => (Verb::Pod, 2),
         _ => return None,
     };
-    let first = at + 1 + global_used + used;
-    Some(Made { engine, engine_word, verb, global, words: words.get(used..).unwrap_or_default(), first })
+    let first = at_verb + used;
+    let words = words.get(used..).unwrap_or_default();
+    Some(Made { engine, engine_word, verb, global, words, first, at_verb })
 }
 
 /// A command line taken apart and not read: for those who write one anew.

@@ -243,11 +243,7 @@ fn depths(subjects: &[Said], audit: &[u8], depth: u8) -> Vec<String> {
 }
 
 /// Comments, line ends and all that no remedy names are as they were, and other parsers still read it.
-fn text_stays(
-    before: &[(String, Vec<u8>)],
-    after: &[(String, Vec<u8>)],
-    subjects: &[Said],
-) -> Vec<String> {
+fn text_stays(before: &[(String, Vec<u8>)], after: &[(String, Vec<u8>)], subjects: &[Said]) -> Vec<String> {
     let mut faults = Vec::new();
     let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>();
     if names(before) != names(after) {

@@ -12,7 +12,7 @@ mod obligations;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use confinement::{Confinement, Form, Origin, Subject, World};
+use confinement::{Confinement, Form, Namespace, NamespaceKind, Origin, Subject, SubjectKind, World};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -138,6 +138,12 @@ impl Plan {
     }
 }
 
+/// Whether the subject itself must have the depth. An engine or an image is judged as the container it makes by
+/// default, of which its own file can settle only a part.
+pub fn is_asked(subject: &Subject) -> bool {
+    matches!(subject.kind, SubjectKind::Container | SubjectKind::Workload)
+}
+
 /// What depends on nothing but these is planned once.
 type Key = (Arc<Confinement>, Form, Vec<Way>);
 
@@ -199,6 +205,13 @@ fn follows(remedy: &Remedy, c: &Confinement) -> bool {
         Remedy::UserNamespace => !matches!(c.user_namespace.initial.origin, Origin::File(_)),
         _ => true,
     }
+}
+
+/// What dockerd refuses to start with `userns-remap` (moby, `daemon_unix.go`): privileged containers, and those in
+/// the host's pid or network namespace, unless they say `userns: host`.
+fn is_refused_in_user_namespace(c: &Confinement) -> bool {
+    let host = |kind| c.namespaces.get(kind).get() == Some(&Namespace::Host);
+    c.privileged.value == Some(true) || host(NamespaceKind::Pid) || host(NamespaceKind::Net)
 }
 
 /// Settings of an engine whose configuration is among what was read: subject of the engine, and the remedy.
@@ -282,13 +295,24 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         let short = u64::from(asked.depth.saturating_sub(planned.after.min));
         cost += short * 1_000_000 + u64::from(planned.plan.cost);
     }
+    if set.iter().any(|(_, remedy)| *remedy == Remedy::UserNamespace) {
+        // They could not be started any more.
+        let refused = after.subjects.iter().zip(&given.subjects).filter(|(after, given)| {
+            given.confinement.user_namespace.initial.value == Some(false)
+                && is_refused_in_user_namespace(&after.confinement)
+        });
+        cost += 500_000 * refused.count() as u64;
+    }
     for (engine, remedy) in set {
         let (Some(planned), Some(subject)) = (subjects.get_mut(*engine), world.subjects.get(*engine)) else {
             continue;
         };
-        let advice = planner.advice(remedy, subject);
-        cost += u64::from(remedy.engine_cost().unwrap_or(advice.cost));
-        planned.plan.cost += u32::from(remedy.engine_cost().unwrap_or(advice.cost));
+        let mut advice = planner.advice(remedy, subject);
+        if !asked.costs.contains_key(&advice.id) {
+            advice.cost = remedy.engine_cost().unwrap_or(advice.cost);
+        }
+        cost += u64::from(advice.cost);
+        planned.plan.cost += u32::from(advice.cost);
         planned.plan.remedies.push(advice);
     }
     (cost, Plan { subjects, engine: set.to_vec(), after })
@@ -366,7 +390,7 @@ impl<'a> Planner<'a> {
         };
         let sets: Vec<Vec<Remedy>> = covers.found.iter().map(|f| problem.remedies(&f.chosen)).collect();
         let first = sets.first().cloned().unwrap_or_default();
-        let left = problem.left(&first);
+        let left = if is_asked(subject) { problem.left(&first) } else { Vec::new() };
         let after = self.solver.depth(&apply_all(&first, c));
         let mut plans = sets.into_iter().map(|set| {
             let remedies: Vec<Advice> = set.iter().map(|r| self.advice(r, subject)).collect();

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use confinement::{Confinement, Form, Subject};
+use confinement::{Capability, Confinement, Form, Namespace, NamespaceKind, Subject};
 
 use super::cover::{Choice, Cover};
 use super::{Asked, Left};
@@ -168,8 +168,10 @@ impl<'a> Obligations<'a> {
         if known.is_none()
             && let Some(condition) = self.catalogue.conditions.get(id as usize)
         {
-            let remedies = state.candidates.for_condition(condition);
-            *known = Some(remedies.into_iter().filter_map(|remedy| self.number(remedy)).collect());
+            let c = state.candidates.confinement();
+            let form = self.subject.form;
+            let remedies = state.candidates.for_condition(condition).into_iter();
+            *known = Some(remedies.filter_map(|remedy| self.number(first(remedy, c, form))).collect());
         }
         known.as_deref().unwrap_or_default()
     }
@@ -280,6 +282,28 @@ impl<'a> Obligations<'a> {
             (l.pins.clone(), elsewhere, l.technique.id)
         });
         left
+    }
+}
+
+/// What a remedy cannot be without, where the API server refuses it beside something else (Kubernetes,
+/// `ValidatePodSpec`): a set that holds the remedy holds that too.
+fn first(remedy: Remedy, c: &Confinement, form: Form) -> Remedy {
+    if form != Form::Kubernetes {
+        return remedy;
+    }
+    match remedy {
+        Remedy::NoNewPrivileges if c.privileged.value == Some(true) => Remedy::DropPrivileged,
+        Remedy::NoNewPrivileges
+            if c.capabilities.bounding.get().is_some_and(|set| set.has(Capability::SYS_ADMIN)) =>
+        {
+            Remedy::DropCapability(Capability::SYS_ADMIN)
+        }
+        Remedy::UserNamespace => {
+            let kinds = [NamespaceKind::Pid, NamespaceKind::Net, NamespaceKind::Ipc];
+            let host = kinds.into_iter().find(|k| c.namespaces.get(*k).get() == Some(&Namespace::Host));
+            host.map_or(Remedy::UserNamespace, Remedy::PrivateNamespace)
+        }
+        other => other,
     }
 }
 

@@ -83,6 +83,8 @@ struct Entry {
     podman: Option<String>,
     #[serde(default)]
     kubernetes: Option<String>,
+    #[serde(default)]
+    daemon: Option<String>,
 }
 
 static ENTRIES: LazyLock<HashMap<String, Entry>> = LazyLock::new(|| {
@@ -210,7 +212,8 @@ impl Remedy {
             Form::DockerRun | Form::DockerLive => entry.run.as_ref(),
             Form::PodmanRun | Form::PodmanLive => entry.podman.as_ref().or(entry.run.as_ref()),
             Form::Kubernetes => entry.kubernetes.as_ref(),
-            Form::Quadlet | Form::Oci | Form::Dockerfile | Form::Daemon | Form::Measured => None,
+            Form::Daemon => entry.daemon.as_ref(),
+            Form::Quadlet | Form::Oci | Form::Dockerfile | Form::Measured => None,
         };
         let (what, key) = self.words(c, form);
         let summary = text.unwrap_or(&entry.any).replace("{what}", &what).replace("{key}", &key);
