@@ -14,7 +14,7 @@ use report::harden::{HardenReport, IsTyped, json, sarif, text};
 use sources::gather::Overlay;
 use sources::host::read_host;
 use techniques::keep::Keep;
-use techniques::plan::{Asked, Plan, Planned, is_asked, plan};
+use techniques::plan::{Asked, is_asked, plan};
 use techniques::remedy::Remedy;
 
 use crate::arguments::{Harden, HardenFormat, Level};

@@ -75,7 +75,7 @@ fn subject(report: &HardenReport<'_>, planned: &Planned) -> Option<Value> {
     });
     if let Some(object) = value.as_object_mut() {
         object.extend(refusal.map(|problem| ("refusal".into(), json!(problem))));
-        object.extend(report.through(planned).map(|other| ("through".into(), json!(other.id))));
+        object.extend(report.why_short(planned).map(|why| ("why".into(), json!(why))));
     }
     Some(value)
 }

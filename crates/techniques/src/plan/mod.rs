@@ -128,13 +128,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Settings of engines that reach a container of theirs.
+    /// Settings of engines, planned or recommended, that reach a container of theirs.
     pub fn engine_remedies(&self, world: &World, subject: &Subject) -> Vec<Remedy> {
-        let reaches = |engine: usize, remedy: &Remedy| {
-            world.subjects.get(engine).is_some_and(|e| e.realm == subject.realm)
-                && follows(remedy, &subject.confinement)
+        let engine = |i: usize| world.subjects.get(i).filter(|s| s.form == Form::Daemon);
+        let planned = self.engine.iter().map(|(i, remedy)| (*i, remedy));
+        let recommended =
+            self.subjects.iter().flat_map(|p| p.recommended.iter().map(|r| (p.subject, &r.advice.remedy)));
+        let reaches = |i: usize, remedy: &Remedy| {
+            engine(i).is_some_and(|e| e.realm == subject.realm) && follows(remedy, &subject.confinement)
         };
-        self.engine.iter().filter(|(e, r)| reaches(*e, r)).map(|(_, r)| r.clone()).collect()
+        planned.chain(recommended).filter(|(i, r)| reaches(*i, r)).map(|(_, r)| r.clone()).collect()
     }
 }
 
