@@ -445,12 +445,7 @@ fn within(list: &ListChange, range: &Range<usize>) -> Items {
 }
 
 /// Changes a list, or a mapping that stands for one (`environment`, `sysctls`), where it is written.
-fn change_node(
-    drafts: &mut Drafts<'_>,
-    node: &Node,
-    items: &Items,
-    append: &[Value],
-) -> Result<(), Refusal> {
+fn change_node(drafts: &mut Drafts<'_>, node: &Node, items: &Items, append: &[Value]) -> Result<(), Refusal> {
     if node.is_mapping() {
         let keys: Vec<Node> = node.own_entries().map(|(key, _)| key).collect();
         let names: Vec<&str> =

@@ -187,6 +187,7 @@ pub fn undone(before: &Confinement, after: &Confinement, remedies: &[Remedy]) ->
     let planned = differences(before, &apply_all(remedies, before));
     let changed = differences(before, after);
     let unprivileged = remedies.contains(&Remedy::DropPrivileged) && changed.contains(&Part::Privileged);
-    let derived = |part: &Part| unprivileged && matches!(part, Part::Cgroup | Part::KernelMount | Part::SeLinux);
+    let derived =
+        |part: &Part| unprivileged && matches!(part, Part::Cgroup | Part::KernelMount | Part::SeLinux);
     planned.into_iter().filter(|part| !changed.contains(part) && !derived(part)).collect()
 }

@@ -143,13 +143,7 @@ fn show(arguments: &Harden, report: &HardenReport<'_>) -> anyhow::Result<()> {
 }
 
 /// 2 where something could not be read, edited or written; 1 where a path stays, or with `--check` a change is due.
-fn exit_code(
-    arguments: &Harden,
-    world: &World,
-    hardening: &Hardening,
-    check: bool,
-    failed: bool,
-) -> u8 {
+fn exit_code(arguments: &Harden, world: &World, hardening: &Hardening, check: bool, failed: bool) -> u8 {
     let refused: BTreeSet<usize> =
         hardening.subjects.iter().enumerate().filter(|(_, w)| w.refusal.is_some()).map(|(i, _)| i).collect();
     if failed || !world.problems.is_empty() || !refused.is_empty() {

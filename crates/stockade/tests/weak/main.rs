@@ -46,7 +46,8 @@ impl Drop for Folder {
 /// A file into a folder, or what is in one folder into another.
 fn copy(from: &Path, to: &Path) {
     if from.is_file() {
-        fs::copy(from, to.join(from.file_name().unwrap())).unwrap();
+        // Whatever mode the original has.
+        fs::write(to.join(from.file_name().unwrap()), fs::read(from).unwrap()).unwrap();
         return;
     }
     for entry in fs::read_dir(from).unwrap() {
