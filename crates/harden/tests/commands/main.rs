@@ -3,6 +3,7 @@
 mod dockerfiles;
 mod hostile;
 mod lines;
+mod planned;
 mod random;
 mod support;
 mod units;
