@@ -348,7 +348,7 @@ impl Remedy {
                 c.identity.uid = Fact::unknown(origin());
                 let was_root = c.identity.root.value != Some(false);
                 c.identity.root = known(false);
-                if let Some(handed) = handed_to_others(&c).filter(|_| was_root) {
+                if let Some(handed) = handed_to_others(c).filter(|_| was_root) {
                     c.capabilities.ambient.value = Some(handed);
                     c.capabilities.inheritable.value = Some(handed);
                 }
