@@ -45,12 +45,7 @@ fn hardened(text: &str, depth: u8, recommended: bool, read: &dyn Fn(&str) -> Wor
         let before = &plan.subjects[number];
         assert!(after.plan.remedies.is_empty(), "depth {depth}: {:?}\n{text}\n{:?}", after.plan, done.files);
         if before.left.is_empty() {
-            assert!(
-                after.before.max >= depth,
-                "depth {depth}: {:?}\n{text}\n{:?}",
-                after.before,
-                done.files
-            );
+            assert!(after.before.max >= depth, "depth {depth}: {:?}\n{text}\n{:?}", after.before, done.files);
         }
     }
     (done.files.first().map_or(text.to_owned(), |file| file.after.to_string()), changed)
