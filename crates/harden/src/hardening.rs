@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use confinement::{Form, Problem, Subject, World};
 use sources::gather::Overlay;
-use techniques::plan::Plan;
+use techniques::plan::{self, Plan};
 use techniques::remedy::Remedy;
+use techniques::solver::Depth;
 
 use crate::draft::{Drafts, Edit, Edited, Refusal, Task, Texts};
 use crate::{dockerfile, editor, kubernetes, verify};
@@ -191,6 +192,9 @@ fn check(
         .iter()
         .flatten()
         .any(|r| matches!(r, Remedy::PrivateNamespace(confinement::NamespaceKind::Net) | Remedy::OwnNetwork));
+    // Solved again from what was read, and not from what was meant.
+    let depths: HashMap<&str, Depth> =
+        after.subjects.iter().map(|s| &*s.id).zip(plan::depths(after)).collect();
     let mut wrong = Vec::new();
     for (i, subject) in world.subjects.iter().enumerate() {
         let list = match remedies.get(i) {
@@ -232,6 +236,13 @@ fn check(
         if let Some(part) = verify::undone(&subject.confinement, &now.confinement, list).first() {
             let message = format!("the change would leave {part} as before; change it by hand");
             wrong.push((i, at(message)));
+            continue;
+        }
+        // A neighbour that was refused may be why, so only what falls short by itself counts.
+        let planned_depth = plan.subjects.get(i).map_or(0, |p| p.after.min);
+        let short = depths.get(&*subject.id).is_some_and(|d| d.min < planned_depth.min(u8::MAX - 1));
+        if short && refused.is_empty() && !list.is_empty() {
+            wrong.push((i, at("the change would leave fewer walls than planned; change it by hand".into())));
         }
     }
     wrong

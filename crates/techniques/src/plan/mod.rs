@@ -163,6 +163,35 @@ pub fn plan(world: &World, asked: &Asked<'_>) -> Plan {
     )
 }
 
+/// The depth of every subject of a world, ways through others included.
+pub fn depths(world: &World) -> Vec<Depth> {
+    let catalogue = Catalogue::get();
+    let mut solver = Solver::new(catalogue);
+    depths_with(catalogue, &mut solver, world)
+}
+
+fn solve_world(
+    catalogue: &'static Catalogue,
+    solver: &mut Solver,
+    world: &World,
+) -> (Vec<Arc<Solved>>, Reach) {
+    let solved: Vec<Arc<Solved>> = world.subjects.iter().map(|s| solver.solve(&s.confinement)).collect();
+    let reach = Reach::find(catalogue, world, &solved);
+    (solved, reach)
+}
+
+fn depths_with(catalogue: &'static Catalogue, solver: &mut Solver, world: &World) -> Vec<Depth> {
+    let (solved, reach) = solve_world(catalogue, solver, world);
+    solved
+        .iter()
+        .enumerate()
+        .map(|(i, s)| match reach.chain(i, s.depth) {
+            Some(chain) => s.depth.least(chain.depth),
+            None => s.depth,
+        })
+        .collect()
+}
+
 /// Whether a remedy of an engine's configuration touches a container of that engine.
 fn follows(remedy: &Remedy, c: &Confinement) -> bool {
     match remedy {
@@ -305,23 +334,11 @@ impl<'a> Planner<'a> {
     }
 
     fn solved(&mut self, world: &World) -> (Vec<Arc<Solved>>, Reach) {
-        let solved: Vec<Arc<Solved>> =
-            world.subjects.iter().map(|s| self.solver.solve(&s.confinement)).collect();
-        let reach = Reach::find(self.catalogue, world, &solved);
-        (solved, reach)
+        solve_world(self.catalogue, &mut self.solver, world)
     }
 
-    /// The depth of every subject, ways through others included.
     fn depths(&mut self, world: &World) -> Vec<Depth> {
-        let (solved, reach) = self.solved(world);
-        solved
-            .iter()
-            .enumerate()
-            .map(|(i, s)| match reach.chain(i, s.depth) {
-                Some(chain) => s.depth.least(chain.depth),
-                None => s.depth,
-            })
-            .collect()
+        depths_with(self.catalogue, &mut self.solver, world)
     }
 
     fn applied(&self, world: &World, planned: &[Planned]) -> World {

@@ -349,7 +349,18 @@ impl Remedy {
             }
             Remedy::RunAsNonRoot => {
                 c.identity.uid = Fact::unknown(origin());
+                let was_root = c.identity.root.value != Some(false);
                 c.identity.root = known(false);
+                if let Some(handed) = handed_to_others(c).filter(|_| was_root) {
+                    c.capabilities.ambient.value = Some(handed);
+                    c.capabilities.inheritable.value = Some(handed);
+                }
+                // Podman hands a user other than root what was added (pkg/specgen/generate/security_linux.go).
+                if let Some(engine) = c.engine.as_ref().filter(|e| e.kind == EngineKind::Podman) {
+                    let given = engine.default_capabilities();
+                    c.capabilities.ambient.value = c.capabilities.bounding.value.map(|set| set.minus(given));
+                    c.capabilities.inheritable.value = c.capabilities.ambient.value;
+                }
                 let ambient = c.capabilities.ambient.value;
                 c.capabilities.effective.value = ambient;
                 c.capabilities.permitted.value = ambient;
@@ -495,6 +506,14 @@ pub fn apply_all<'a>(remedies: impl IntoIterator<Item = &'a Remedy>, c: &Confine
         remedy.make(&mut c);
     }
     c
+}
+
+/// Podman gives another user than root what was added, as ambient capabilities
+/// (pkg/specgen/generate/security_linux.go). An added one that is a default as well is not told from the others.
+fn handed_to_others(c: &Confinement) -> Option<CapabilitySet> {
+    let engine = c.engine.as_ref().filter(|engine| engine.kind == EngineKind::Podman)?;
+    let plain = c.unprivileged.as_deref().unwrap_or(c);
+    plain.capabilities.bounding.value.map(|set| set.minus(engine.default_capabilities()))
 }
 
 fn is_default_capability(c: &Confinement, cap: Capability) -> bool {
