@@ -246,7 +246,7 @@ fn a_check_that_says_nothing_is_refused_and_leaves_nothing() {
         other => panic!("{other:?}"),
     }
     assert_eq!(labelled(DOCKER, Some(&support::id_in(&journal))), Vec::<String>::new());
-    let mut failing = script(DOCKER, &[], "echo it is broken >&2; exit 3", "true");
+    let mut failing = script(DOCKER, &[], "echo it is broken >&2; exit 3", "test -e /never");
     failing.start_timeout = Duration::from_secs(5);
     match try_run(&failing) {
         Err(error @ TrialError::CheckFails { .. }) => {

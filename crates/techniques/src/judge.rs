@@ -283,6 +283,7 @@ impl Solver {
                 }
             }
         }
+        without_parts(&mut tried, c);
         let mut settling: Vec<Advice> = Vec::new();
         let mut others: Vec<Advice> = Vec::new();
         for remedy in tried {
@@ -332,6 +333,7 @@ impl Solver {
                 }
             }
         }
+        without_parts(&mut tried, c);
         let mut hints: Vec<Hint> = Vec::new();
         for remedy in tried {
             let changed = remedy.apply(c);
@@ -369,6 +371,15 @@ fn host_depth(catalogue: &Catalogue, solution: &Solution) -> (Depth, Vec<Barrier
     }
     cuts.sort_by_key(|c| c.0);
     (depth, cuts)
+}
+
+/// Nobody takes capabilities back one by one that came with `ALL`.
+fn without_parts(remedies: &mut Vec<Remedy>, c: &Confinement) {
+    if remedies.contains(&Remedy::RemoveAllCapabilities) {
+        let added =
+            |r: &Remedy| matches!(r, Remedy::DropCapability(_)) && r.id(c) == "remove-added-capability";
+        remedies.retain(|remedy| !added(remedy));
+    }
 }
 
 /// The conditions of an outcome that hold or may hold, with the facts that say so.

@@ -88,6 +88,7 @@ const KEYS: &[(&str, Key)] = &[
     ("platform", Key::Text("platform")),
     ("privileged", Key::Switch("privileged")),
     ("publish", Key::List("ports")),
+    ("publish-all", Key::Own),
     ("read-only", Key::Switch("read_only")),
     ("restart", Key::Text("restart")),
     ("rm", Key::Own),
@@ -145,6 +146,13 @@ pub(super) fn write(made: &mut Made) -> String {
                 notes.push(format!("Compose has no word for --{long}{value}"));
             }
         }
+    }
+    // A port without one of the host's gets any that is free.
+    for port in &made.all_ports {
+        service.push("ports", Node::text(port.as_str()));
+    }
+    if made.has("publish-all") && made.all_ports.is_empty() {
+        notes.push("Compose has no word for --publish-all: name the ports that are exposed".to_owned());
     }
     if made.has("rm") {
         notes.push("Compose keeps a container that has ended, which --rm does not".to_owned());

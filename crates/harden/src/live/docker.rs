@@ -421,6 +421,9 @@ impl<'a> Reading<'a> {
         made.set_all("publish", joined(published));
         if boolean(&host.get("PublishAllPorts")) {
             made.switch("publish-all");
+            let exposed = config.get("ExposedPorts").members().into_iter().map(|(port, _)| port.to_owned());
+            made.all_ports =
+                exposed.filter(|port| host.get("PortBindings").get(port).list().is_empty()).collect();
         }
         let of_image = self.image_config("ExposedPorts");
         let is_bound =

@@ -21,6 +21,8 @@ pub(super) struct Made {
     pub(super) options: Vec<(&'static str, Option<String>)>,
     /// The words of a health check that runs without a shell, which the command line cannot say.
     pub(super) health_words: Option<Vec<String>>,
+    /// The ports that `--publish-all` publishes, `80/tcp`.
+    pub(super) all_ports: Vec<String>,
     /// Networks beyond the one that the options name.
     pub(super) more_networks: Vec<Attachment>,
     pub(super) files: Vec<SideFile>,
@@ -51,6 +53,7 @@ impl Made {
             command: None,
             options: Vec::new(),
             health_words: None,
+            all_ports: Vec::new(),
             more_networks: Vec::new(),
             files: Vec::new(),
             notes: Vec::new(),

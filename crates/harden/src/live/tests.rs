@@ -75,6 +75,10 @@ fn each_setting_becomes_its_option() {
             json!({"Mounts": [{"Type": "bind", "Source": "/a,b", "Target": "/c\"d", "BindOptions": {"NonRecursive": true}}]}),
             "--mount 'type=bind,\"source=/a,b\",\"target=/c\"\"d\",bind-recursive=disabled'",
         ),
+        (
+            json!({"Mounts": [{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 9, "Mode": 448}}]}),
+            "--mount type=tmpfs,target=/t,tmpfs-size=9,tmpfs-mode=700",
+        ),
         (json!({"NanoCpus": 250000000}), "--cpus 0.25"),
         (json!({"Init": false}), "--init=false"),
         (

@@ -22,9 +22,9 @@ use super::{Interrupt, TrialError};
 
 /// Lines of a log that are kept.
 const LOG_LINES: usize = 40;
-/// A check that passed must pass again after this, with the container still running: some services answer while they
-/// set themselves up, and end when that fails.
-const SETTLE: Duration = Duration::from_millis(300);
+/// A check that passed must pass again after half the time that it took to pass, and at least and at most after this,
+/// with the container still running: some services answer while they set themselves up, and end when that fails.
+const SETTLE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(2));
 
 pub(super) struct Containers<'a> {
     pub(super) engine: &'a Engine,
@@ -257,7 +257,7 @@ impl Containers<'_> {
             let mut answer = check::attempt(self.check, self.health.as_deref(), &place, self.interrupt)?;
             self.interrupt.ended()?;
             if answer.passed {
-                std::thread::sleep(SETTLE);
+                std::thread::sleep((begun.elapsed() / 2).clamp(SETTLE.0, SETTLE.1));
                 answer = check::attempt(self.check, self.health.as_deref(), &place, self.interrupt)?;
                 self.interrupt.ended()?;
             }

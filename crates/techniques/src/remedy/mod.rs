@@ -349,9 +349,14 @@ impl Remedy {
             }
             Remedy::RunAsNonRoot => {
                 c.identity.uid = Fact::unknown(origin());
+                let was_root = c.identity.root.value != Some(false);
                 c.identity.root = known(false);
                 // Its group may be one of the host's that a socket is open to.
-                c.identity.gid = Fact::known(needs::user(&c).1, origin());
+                c.identity.gid = Fact::known(needs::user(c).1, origin());
+                if let Some(handed) = handed_to_others(c).filter(|_| was_root) {
+                    c.capabilities.ambient.value = Some(handed);
+                    c.capabilities.inheritable.value = Some(handed);
+                }
                 let ambient = c.capabilities.ambient.value;
                 c.capabilities.effective.value = ambient;
                 c.capabilities.permitted.value = ambient;
@@ -497,6 +502,14 @@ pub fn apply_all<'a>(remedies: impl IntoIterator<Item = &'a Remedy>, c: &Confine
         remedy.make(&mut c);
     }
     c
+}
+
+/// Podman gives another user than root what was added, as ambient capabilities
+/// (pkg/specgen/generate/security_linux.go). An added one that is a default as well is not told from the others.
+fn handed_to_others(c: &Confinement) -> Option<CapabilitySet> {
+    let engine = c.engine.as_ref().filter(|engine| engine.kind == EngineKind::Podman)?;
+    let plain = c.unprivileged.as_deref().unwrap_or(c);
+    plain.capabilities.bounding.value.map(|set| set.minus(engine.default_capabilities()))
 }
 
 fn is_default_capability(c: &Confinement, cap: Capability) -> bool {
