@@ -348,7 +348,12 @@ impl Remedy {
                 }
             }
             Remedy::RunAsNonRoot => {
-                c.identity.uid = Fact::unknown(origin());
+                // The very ids that are written: what they own on the host is judged with the plan.
+                let (user, group) = crate::needs::user(c);
+                c.identity.uid = Fact::known(user, origin());
+                if c.identity.gid.value.is_none_or(|gid| gid == 0) {
+                    c.identity.gid = Fact::known(group, origin());
+                }
                 c.identity.root = known(false);
                 let ambient = c.capabilities.ambient.value;
                 c.capabilities.effective.value = ambient;
