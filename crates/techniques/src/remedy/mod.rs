@@ -355,7 +355,15 @@ impl Remedy {
                     c.identity.gid = Fact::known(group, origin());
                 }
                 c.identity.root = known(false);
-                let ambient = c.capabilities.ambient.value;
+                // Podman hands what was added to a user other than root outright, as ambient capabilities
+                // (pkg/specgen/generate/security_linux.go).
+                let sets = &mut c.capabilities;
+                if let Some(engine) = c.engine.as_ref().filter(|engine| engine.kind == EngineKind::Podman) {
+                    let default = engine.default_capabilities();
+                    sets.ambient.value = sets.bounding.value.map(|set| set.minus(default));
+                    sets.inheritable.value = sets.ambient.value;
+                }
+                let ambient = sets.ambient.value;
                 c.capabilities.effective.value = ambient;
                 c.capabilities.permitted.value = ambient;
             }
