@@ -144,13 +144,14 @@ const FLAGS: &[&str] = &[
 fn lines() -> impl Strategy<Value = (String, &'static str, Option<bool>)> {
     (
         prop::sample::subsequence(FLAGS, 0..5),
-        prop::sample::select(vec!["docker-29", "docker-20.10"]),
+        prop::sample::select(vec!["docker-29", "docker-20.10", "podman-5"]),
         prop::option::of(any::<bool>()),
     )
         .prop_map(|(mut flags, engine, apparmor)| {
             // 20.10 refuses the name.
             flags.retain(|f| engine != "docker-20.10" || !f.ends_with(" BPF"));
-            (format!("docker run {} alpine:3", flags.join(" ")), engine, apparmor)
+            let program = engine.split('-').next().unwrap_or_default();
+            (format!("{program} run {} alpine:3", flags.join(" ")), engine, apparmor)
         })
 }
 

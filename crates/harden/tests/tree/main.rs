@@ -136,6 +136,9 @@ fn what_is_inserted_takes_the_indentation_of_the_file() {
         yaml("a:\n  b:\n    - 1\n", &insert("a", "x", value())),
         "a:\n  b:\n    - 1\n  x:\n    l:\n      - p\n      - \"q: r\"\n    m:\n      k: 1\n"
     );
+    let text = "{\"b\": [1]}\n";
+    let after = "{\"b\": [1], \"x\": {\"l\": [\"p\", \"q: r\"], \"m\": {\"k\": 1}}}\n";
+    assert_eq!(yaml(text, &insert("", "x", value())), after);
     assert_eq!(
         yaml("a:\n- n: 1\n", &append("a", value())),
         "a:\n- n: 1\n- l:\n  - p\n  - \"q: r\"\n  m:\n    k: 1\n"

@@ -348,18 +348,17 @@ impl Remedy {
                 }
             }
             Remedy::RunAsNonRoot => {
-                c.identity.uid = Fact::unknown(origin());
+                // The very ids that are written: what they own on the host is judged with the plan.
+                let (user, group) = needs::user(c);
+                c.identity.uid = Fact::known(user, origin());
+                if c.identity.gid.value.is_none_or(|gid| gid == 0) {
+                    c.identity.gid = Fact::known(group, origin());
+                }
                 let was_root = c.identity.root.value != Some(false);
                 c.identity.root = known(false);
                 if let Some(handed) = handed_to_others(c).filter(|_| was_root) {
                     c.capabilities.ambient.value = Some(handed);
                     c.capabilities.inheritable.value = Some(handed);
-                }
-                // Podman hands a user other than root what was added (pkg/specgen/generate/security_linux.go).
-                if let Some(engine) = c.engine.as_ref().filter(|e| e.kind == EngineKind::Podman) {
-                    let given = engine.default_capabilities();
-                    c.capabilities.ambient.value = c.capabilities.bounding.value.map(|set| set.minus(given));
-                    c.capabilities.inheritable.value = c.capabilities.ambient.value;
                 }
                 let ambient = c.capabilities.ambient.value;
                 c.capabilities.effective.value = ambient;
