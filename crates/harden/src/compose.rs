@@ -61,13 +61,23 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
         change.want(task, remedy)?;
     }
     let Change { scalars, lists, .. } = change;
+    let mut keys = Keys::default();
     for (key, value) in &scalars {
-        service.set(task, drafts, key, value.as_ref())?;
+        service.set(task, drafts, &mut keys, key, value.as_ref())?;
     }
     for (key, list) in &lists {
-        service.change_list(task, drafts, key, list)?;
+        service.change_list(task, drafts, &mut keys, key, list)?;
     }
-    Ok(())
+    let remove: Vec<&str> = keys.remove.iter().map(String::as_str).collect();
+    let insert: Vec<(&str, Value)> = keys.insert.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+    tree::change_entries(drafts, &service.own().node, &remove, &insert)
+}
+
+/// Keys that come and go in the service's own mapping, written together: it may lose all it has.
+#[derive(Default)]
+struct Keys {
+    remove: Vec<String>,
+    insert: Vec<(String, Value)>,
 }
 
 /// The key of a service that a remedy is said with.
@@ -223,13 +233,13 @@ impl Service {
         &self,
         task: &Task<'_>,
         drafts: &mut Drafts<'_>,
+        keys: &mut Keys,
         key: &str,
         value: Option<&Value>,
     ) -> Result<(), Refusal> {
-        let own = self.own();
         let Some(said) = self.said(key).pop() else {
             return match value {
-                Some(value) => insert(drafts, &own.node, key, value),
+                Some(value) => self.set_own(drafts, keys, key, value),
                 None => Ok(()),
             };
         };
@@ -239,12 +249,42 @@ impl Service {
         {
             return match value {
                 Some(value) => tree::set_entry(drafts, &layer.node, key, value),
-                None => tree::remove_entry(drafts, &layer.node, key),
+                None => self.remove_key(drafts, keys, &layer.node, key),
             };
         }
         self.refuse_own_anchor(&said, key)?;
         let value = value.cloned().unwrap_or_else(|| Value::Literal("!reset null".into()));
-        set_in(drafts, &own.node, key, &value)
+        self.set_own(drafts, keys, key, &value)
+    }
+
+    /// Sets a key in the service's own mapping, where it may be new.
+    fn set_own(
+        &self,
+        drafts: &mut Drafts<'_>,
+        keys: &mut Keys,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), Refusal> {
+        let own = &self.own().node;
+        if tree::own_entry(own, key).is_some() {
+            return tree::set_entry(drafts, own, key, value);
+        }
+        keys.insert.push((key.to_owned(), value.clone()));
+        Ok(())
+    }
+
+    fn remove_key(
+        &self,
+        drafts: &mut Drafts<'_>,
+        keys: &mut Keys,
+        layer: &Node,
+        key: &str,
+    ) -> Result<(), Refusal> {
+        if !layer.is_same(&self.own().node) {
+            return tree::remove_entry(drafts, layer, key);
+        }
+        keys.remove.push(key.to_owned());
+        Ok(())
     }
 
     /// An anchor in the service's own text that others use cannot be left to them and changed here.
@@ -266,6 +306,7 @@ impl Service {
         &self,
         task: &Task<'_>,
         drafts: &mut Drafts<'_>,
+        keys: &mut Keys,
         key: &str,
         list: &ListChange,
     ) -> Result<(), Refusal> {
@@ -299,14 +340,20 @@ impl Service {
                 }
                 let Some(layer) = self.layers.get(at.layer) else { continue };
                 let append: &[Value] = if append_here { &list.append } else { &[] };
-                for (position, keys, value) in list.inside.iter().filter(|(p, ..)| range.contains(p)) {
+                for (position, inside, value) in list.inside.iter().filter(|(p, ..)| range.contains(p)) {
                     if let Some(item) = at.node.item(position - range.start) {
-                        set_inside(drafts, &item, keys, value)?;
+                        set_inside(drafts, &item, inside, value)?;
                     }
                 }
                 let items = within(list, &range);
                 if !items.remove.is_empty() || !items.replace.is_empty() || !append.is_empty() {
-                    change_node(drafts, &layer.node, key, &at.node, &items, append)?;
+                    let all_go =
+                        items.remove.len() == at.node.len() && append.is_empty() && !at.node.is_empty();
+                    if all_go {
+                        self.remove_key(drafts, keys, &layer.node, key)?;
+                    } else {
+                        change_node(drafts, &at.node, &items, append)?;
+                    }
                 }
                 appended |= append_here;
             } else if touched {
@@ -315,7 +362,7 @@ impl Service {
             }
         }
         if anew {
-            return self.say_anew(drafts, key, &said, list);
+            return self.say_anew(drafts, keys, key, &said, list);
         }
         if appended {
             return Ok(());
@@ -328,13 +375,14 @@ impl Service {
         let mut values: Vec<Value> =
             merged.iter().flat_map(|s| s.node.items().map(|n| value_of(&n))).collect();
         values.extend(list.append.iter().cloned());
-        set_in(drafts, &self.own().node, key, &Value::List(values))
+        self.set_own(drafts, keys, key, &Value::List(values))
     }
 
     /// The whole list as it is to be, in the service's own text.
     fn say_anew(
         &self,
         drafts: &mut Drafts<'_>,
+        keys: &mut Keys,
         key: &str,
         said: &[Said],
         list: &ListChange,
@@ -354,8 +402,8 @@ impl Service {
                 }
                 let replaced = list.replace.iter().find(|(p, _)| *p == i).map(|(_, value)| value.clone());
                 let mut value = replaced.unwrap_or_else(|| value_of(&item));
-                for (_, keys, inside) in list.inside.iter().filter(|(p, ..)| *p == i) {
-                    with_entry(&mut value, keys, inside);
+                for (_, route, inside) in list.inside.iter().filter(|(p, ..)| *p == i) {
+                    with_entry(&mut value, route, inside);
                 }
                 values.push(value);
             }
@@ -364,7 +412,7 @@ impl Service {
         values.extend(list.append.iter().cloned());
         let own = &self.own().node;
         if !extends {
-            return set_in(drafts, own, key, &Value::List(values));
+            return self.set_own(drafts, keys, key, &Value::List(values));
         }
         let texts: Option<Vec<String>> = values.iter().map(flow_text).collect();
         let Some(texts) = texts else {
@@ -377,17 +425,8 @@ impl Service {
         } else {
             format!("!override [{}]", texts.join(", "))
         };
-        set_in(drafts, own, key, &Value::Literal(text))
+        self.set_own(drafts, keys, key, &Value::Literal(text))
     }
-}
-
-/// A new key of the service's own.
-fn insert(drafts: &mut Drafts<'_>, mapping: &Node, key: &str, value: &Value) -> Result<(), Refusal> {
-    tree::insert_entry(drafts, mapping, key, value)
-}
-
-fn set_in(drafts: &mut Drafts<'_>, mapping: &Node, key: &str, value: &Value) -> Result<(), Refusal> {
-    tree::set_entry(drafts, mapping, key, value)
 }
 
 /// The part of a change that falls into one node, counted from its first item.
@@ -406,18 +445,7 @@ fn within(list: &ListChange, range: &Range<usize>) -> Items {
 }
 
 /// Changes a list, or a mapping that stands for one (`environment`, `sysctls`), where it is written.
-fn change_node(
-    drafts: &mut Drafts<'_>,
-    layer: &Node,
-    key: &str,
-    node: &Node,
-    items: &Items,
-    append: &[Value],
-) -> Result<(), Refusal> {
-    let all_go = items.remove.len() == node.len() && append.is_empty() && !node.is_empty();
-    if all_go {
-        return tree::remove_entry(drafts, layer, key);
-    }
+fn change_node(drafts: &mut Drafts<'_>, node: &Node, items: &Items, append: &[Value]) -> Result<(), Refusal> {
     if node.is_mapping() {
         let keys: Vec<Node> = node.own_entries().map(|(key, _)| key).collect();
         let names: Vec<&str> =
@@ -516,6 +544,11 @@ impl Change<'_> {
         }
     }
 
+    /// What an item says that a variable makes is not known here.
+    fn refuse_variables(&self, key: &'static str) -> Result<(), Refusal> {
+        self.items(key).iter().try_for_each(|(_, node)| refuse_variable(node, key))
+    }
+
     fn remove_where(&mut self, key: &'static str, goes: impl Fn(&str) -> bool) -> usize {
         let items = self.items(key);
         let gone: Vec<usize> = items
@@ -553,6 +586,7 @@ impl Change<'_> {
             Remedy::DropCapability(cap) => {
                 let is_it = |text: &str| is_capability(text, cap.name());
                 self.remove_where("cap_add", is_it);
+                self.refuse_variables("cap_add")?;
                 let default = c.engine.as_ref().is_some_and(|e| e.default_capabilities().has(*cap));
                 let drops_all = self.has("cap_drop", |text| is_capability(text, "ALL"));
                 let adds_all = self.has("cap_add", |text| is_capability(text, "ALL"));
@@ -561,6 +595,7 @@ impl Change<'_> {
                 }
             }
             Remedy::RemoveAllCapabilities => {
+                self.refuse_variables("cap_add")?;
                 let default =
                     c.engine.as_ref().map_or(CapabilitySet::default(), |e| e.default_capabilities());
                 self.remove_where("cap_add", |text| {
@@ -593,15 +628,18 @@ impl Change<'_> {
                 self.append("security_opt", Value::text("no-new-privileges:true"));
             }
             Remedy::SeccompDefault => {
+                self.refuse_variables("security_opt")?;
                 self.remove_where("security_opt", |text| option(text).0 == "seccomp");
             }
             Remedy::LsmDefault => {
+                self.refuse_variables("security_opt")?;
                 self.remove_where("security_opt", |text| {
                     let (name, value) = option(text);
                     (name == "apparmor" && value == "unconfined") || name == "label"
                 });
             }
             Remedy::DefaultPaths => {
+                self.refuse_variables("security_opt")?;
                 self.remove_where("security_opt", |text| option(text).0 == "systempaths");
             }
             Remedy::PrivateNamespace(kind) => {

@@ -22,6 +22,7 @@ pub fn can(subject: &Subject, remedy: &Remedy) -> bool {
 
 /// Writes a task's remedies into the drafts. After an error the caller rolls back.
 pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
+    refuse_generated(task.subject, drafts)?;
     match task.subject.form {
         Form::Compose => compose::edit(task, drafts),
         Form::DockerRun | Form::PodmanRun => run::edit(task, drafts),
@@ -32,4 +33,22 @@ pub fn edit(task: &Task<'_>, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
         Form::Daemon => daemon::edit(task, drafts),
         _ => Err(Refusal::file(task.subject.id.clone(), "this is not written in a file that can be edited")),
     }
+}
+
+/// What a program writes again would lose the change. The words are those of Go's convention (cmd/go, "Generate Go files
+/// by processing source") and of review tools (`@generated`), looked for in the comments that a file begins with.
+fn refuse_generated(subject: &Subject, drafts: &mut Drafts<'_>) -> Result<(), Refusal> {
+    let Some(place) = &subject.place else { return Ok(()) };
+    let text = drafts.text(&place.path)?;
+    let head =
+        text.lines().take(20).take_while(|line| line.trim().is_empty() || line.starts_with(['#', ';']));
+    let says = |line: &str| {
+        let line = line.to_ascii_lowercase();
+        line.contains("do not edit") || line.contains("@generated")
+    };
+    if head.into_iter().any(says) {
+        let message = "the file says that it is generated; change what it is made from";
+        return Err(Refusal::at(place, message));
+    }
+    Ok(())
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use confinement::{Form, Problem, Subject, World};
 use sources::gather::Overlay;
-use techniques::plan::{self, Plan};
-use techniques::remedy::Remedy;
+use techniques::judge::Solver;
+use techniques::plan::{self, Plan, Stands};
+use techniques::remedy::{Remedy, apply_all};
 use techniques::solver::Depth;
+use techniques::technique::Catalogue;
 
 use crate::draft::{Drafts, Edit, Edited, Refusal, Task, Texts};
 use crate::{dockerfile, editor, kubernetes, verify};
@@ -30,6 +32,8 @@ pub struct Hardening {
     pub files: Vec<Edited>,
     /// What is read from the edited texts.
     pub after: World,
+    /// How deep each subject of the world is then, solved anew, and the one that the shortest way leads through.
+    pub stands: Vec<Stands>,
 }
 
 impl Hardening {
@@ -77,7 +81,8 @@ pub fn harden(
                 .enumerate()
                 .map(|(i, edits)| Written { edits, refusal: refused.get(&i).cloned() })
                 .collect();
-            return Hardening { subjects, files, after };
+            let stands = stands_of(world, &after);
+            return Hardening { subjects, files, after, stands };
         }
         for (i, problem) in fresh {
             if remedies.get(i).is_some_and(|list| !list.is_empty()) {
@@ -138,6 +143,20 @@ fn edit_all<'t>(
     (written, drafts)
 }
 
+/// How the subjects of a world stand in another one.
+fn stands_of(world: &World, after: &World) -> Vec<Stands> {
+    let here: HashMap<&str, usize> = world.subjects.iter().enumerate().map(|(i, s)| (&*s.id, i)).collect();
+    let found: HashMap<&str, Stands> =
+        after.subjects.iter().map(|s| &*s.id).zip(plan::stands(after)).collect();
+    let gone = Stands { depth: Depth { min: 0, max: 0 }, through: None };
+    let one = |subject: &Subject| {
+        let stands = found.get(&*subject.id).copied().unwrap_or(gone);
+        let through = stands.through.and_then(|i| after.subjects.get(i));
+        Stands { through: through.and_then(|other| here.get(&*other.id).copied()), ..stands }
+    };
+    world.subjects.iter().map(one).collect()
+}
+
 fn path_of(subject: &Subject) -> Option<Arc<str>> {
     subject.place.as_ref().map(|place| place.path.clone())
 }
@@ -192,9 +211,7 @@ fn check(
         .iter()
         .flatten()
         .any(|r| matches!(r, Remedy::PrivateNamespace(confinement::NamespaceKind::Net) | Remedy::OwnNetwork));
-    // Solved again from what was read, and not from what was meant.
-    let depths: HashMap<&str, Depth> =
-        after.subjects.iter().map(|s| &*s.id).zip(plan::depths(after)).collect();
+    let mut solver = Solver::new(Catalogue::get());
     let mut wrong = Vec::new();
     for (i, subject) in world.subjects.iter().enumerate() {
         let list = match remedies.get(i) {
@@ -218,9 +235,10 @@ fn check(
             wrong.push((i, at(message)));
             continue;
         }
-        let mut planned: Vec<Remedy> = list.to_vec();
-        planned.extend(plan.engine_remedies(world, subject));
-        planned.extend(of_pod(world, remedies, refused, subject));
+        // What is said for the engine, or for the pod by another of its containers, reaches this subject too.
+        let mut given = plan.engine_remedies(world, subject);
+        given.extend(of_pod(world, remedies, refused, subject));
+        let planned: Vec<Remedy> = list.iter().chain(&given).cloned().collect();
         let mut more = verify::unplanned(&subject.confinement, &now.confinement, &planned);
         // Who leaves the host's network joins that of its neighbours.
         more.retain(|part| !(leaves_network && *part == verify::Part::Network));
@@ -233,16 +251,16 @@ fn check(
             wrong.push((i, at(message)));
             continue;
         }
-        if let Some(part) = verify::undone(&subject.confinement, &now.confinement, list).first() {
+        let base = apply_all(&given, &subject.confinement);
+        if let Some(part) = verify::undone(&base, &now.confinement, list).first() {
             let message = format!("the change would leave {part} as before; change it by hand");
             wrong.push((i, at(message)));
             continue;
         }
-        // A neighbour that was refused may be why, so only what falls short by itself counts.
-        let planned_depth = plan.subjects.get(i).map_or(0, |p| p.after.min);
-        let short = depths.get(&*subject.id).is_some_and(|d| d.min < planned_depth.min(u8::MAX - 1));
-        if short && refused.is_empty() && !list.is_empty() {
-            wrong.push((i, at("the change would leave fewer walls than planned; change it by hand".into())));
+        let meant = apply_all(&planned, &subject.confinement);
+        if !list.is_empty() && solver.depth(&now.confinement).min < solver.depth(&meant).min {
+            let message = "the change would not close what it is to close; change it by hand".to_owned();
+            wrong.push((i, at(message)));
         }
     }
     wrong

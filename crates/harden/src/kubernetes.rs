@@ -36,18 +36,15 @@ const SECCOMP_POD_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const APPARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// Whether a manifest can say the remedy.
-pub fn can(subject: &Subject, remedy: &Remedy) -> bool {
+pub fn can(_subject: &Subject, remedy: &Remedy) -> bool {
     match remedy {
-        // A pod in a user namespace cannot have the host's others (pkg/apis/core/validation, `validateHostUsers`).
-        Remedy::UserNamespace => subject.pod.as_ref().is_none_or(|pod| {
-            let hosts = [&pod.host_pid, &pod.host_network, &pod.host_ipc];
-            hosts.iter().all(|host| host.as_ref().is_none_or(|host| host.value == Some(false)))
-        }),
         Remedy::DropPrivileged
         | Remedy::DropCapability(_)
         | Remedy::RemoveAllCapabilities
         | Remedy::KeepCapabilities(_)
         | Remedy::RunAsNonRoot
+        // Beside one of the host's namespaces the plan takes that first.
+        | Remedy::UserNamespace
         | Remedy::NoNewPrivileges
         | Remedy::RemoveMount(_)
         | Remedy::ReadOnlyMount(_)

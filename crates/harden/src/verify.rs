@@ -181,9 +181,13 @@ pub fn unplanned(before: &Confinement, after: &Confinement, remedies: &[Remedy])
     changed.into_iter().filter(|part| !remedies.iter().any(|remedy| may_change(remedy, part))).collect()
 }
 
-/// What was planned and did not come about: parts that the remedies change, and that are as they were.
+/// What was planned and did not come about: parts that the remedies change, and that are as they were. What an engine
+/// derives from other parts, and may leave for a reason of its own, is not among them.
 pub fn undone(before: &Confinement, after: &Confinement, remedies: &[Remedy]) -> Vec<Part> {
     let planned = differences(before, &apply_all(remedies, before));
     let changed = differences(before, after);
-    planned.into_iter().filter(|part| !changed.contains(part)).collect()
+    let unprivileged = remedies.contains(&Remedy::DropPrivileged) && changed.contains(&Part::Privileged);
+    let derived =
+        |part: &Part| unprivileged && matches!(part, Part::Cgroup | Part::KernelMount | Part::SeLinux);
+    planned.into_iter().filter(|part| !changed.contains(part) && !derived(part)).collect()
 }

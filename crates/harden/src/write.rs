@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub enum WriteError {
     #[error("{path}: the file has changed since it was read; nothing was written to it, run this again")]
     Changed { path: String },
+    #[error("{path}: the file is read-only; nothing was written to it, make it writable (chmod u+w) first")]
+    ReadOnly { path: String },
     #[error("{path}: {error}")]
     Io { path: String, error: io::Error },
 }
@@ -30,6 +32,10 @@ pub fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<(), Wri
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed(error)),
     };
+    // Renaming another over it would get past that.
+    if metadata.as_ref().is_some_and(|metadata| metadata.permissions().readonly()) {
+        return Err(WriteError::ReadOnly { path: path.display().to_string() });
+    }
     let mut mark = "";
     match (&metadata, before) {
         (None, None) => {}
@@ -117,6 +123,17 @@ mod tests {
         assert!(matches!(replace(&path, Some("old"), "new"), Err(WriteError::Changed { .. })));
         assert!(matches!(replace(&path, None, "new"), Err(WriteError::Changed { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_read_only_stays_as_it_is() {
+        let folder = folder("read-only");
+        let path = folder.join("f");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        assert!(matches!(replace(&path, Some("old"), "new"), Err(WriteError::ReadOnly { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -14,7 +14,7 @@ use report::harden::{HardenReport, IsTyped, json, sarif, text};
 use sources::gather::Overlay;
 use sources::host::read_host;
 use techniques::keep::Keep;
-use techniques::plan::{Asked, Plan, Planned, is_asked, plan};
+use techniques::plan::{Asked, is_asked, plan};
 use techniques::remedy::Remedy;
 
 use crate::arguments::{Harden, HardenFormat, Level};
@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
     {
         eprintln!("error: {}", report::printable(&problem));
     }
-    Ok(exit_code(arguments, &world, &plan, &hardening, check, !errors.is_empty()))
+    Ok(exit_code(arguments, &world, &hardening, check, !errors.is_empty()))
 }
 
 impl IsTyped for Input {
@@ -143,21 +143,14 @@ fn show(arguments: &Harden, report: &HardenReport<'_>) -> anyhow::Result<()> {
 }
 
 /// 2 where something could not be read, edited or written; 1 where a path stays, or with `--check` a change is due.
-fn exit_code(
-    arguments: &Harden,
-    world: &World,
-    plan: &Plan,
-    hardening: &Hardening,
-    check: bool,
-    failed: bool,
-) -> u8 {
+fn exit_code(arguments: &Harden, world: &World, hardening: &Hardening, check: bool, failed: bool) -> u8 {
     let refused: BTreeSet<usize> =
         hardening.subjects.iter().enumerate().filter(|(_, w)| w.refusal.is_some()).map(|(i, _)| i).collect();
     if failed || !world.problems.is_empty() || !refused.is_empty() {
         return 2;
     }
-    let asked = |p: &Planned| world.subjects.get(p.subject).is_some_and(is_asked);
-    let stays = plan.subjects.iter().any(|p| p.after.min < arguments.depth && asked(p));
+    let stands = world.subjects.iter().zip(&hardening.stands);
+    let stays = stands.into_iter().any(|(s, stands)| stands.depth.min < arguments.depth && is_asked(s));
     let due = check && hardening.files.iter().any(|file| !hardening.is_suggestion(world, &file.path));
     u8::from(stays || due)
 }

@@ -472,8 +472,9 @@ fn empty(
         .is_some_and(|p| p.is_mapping() && page.column(p.bytes().start) == page.column(first.start));
     let space = if beside_key { "  " } else { "" };
     let mut text = format!("{space}{}", cut.empty);
-    for comment in page.comments(first.start..last.end, scalars) {
-        text = format!("{text}{}{indent}{}", page.newline, page.slice(comment));
+    for comment in comments_of(page, first.start..last.end, scalars) {
+        text = format!("{text}{}{indent}{comment}", page.newline);
     }
-    drafts.replace(&page.path, first.start..last.end, text)
+    let end = page.trailing_comment(last.end).map_or(last.end, |comment| comment.end);
+    drafts.replace(&page.path, first.start..end, text)
 }

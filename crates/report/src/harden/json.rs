@@ -66,15 +66,16 @@ fn subject(report: &HardenReport<'_>, planned: &Planned) -> Option<Value> {
         "place": subject.place,
         "state": state,
         "before": depth(planned.before),
-        "after": depth(planned.after),
+        "after": depth(report.after(planned)),
         "plan": remedies(&planned.plan),
         "recommended": planned.recommended,
         "proven": planned.proven,
         "alternatives": planned.alternatives.iter().map(remedies).collect::<Vec<_>>(),
         "left": left,
     });
-    if let (Some(problem), Some(object)) = (refusal, value.as_object_mut()) {
-        object.insert("refusal".into(), json!(problem));
+    if let Some(object) = value.as_object_mut() {
+        object.extend(refusal.map(|problem| ("refusal".into(), json!(problem))));
+        object.extend(report.why_short(planned).map(|why| ("why".into(), json!(why))));
     }
     Some(value)
 }

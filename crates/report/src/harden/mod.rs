@@ -6,7 +6,7 @@ pub mod text;
 
 use confinement::World;
 use harden::hardening::Hardening;
-use techniques::plan::{Plan, Planned};
+use techniques::plan::{Plan, Planned, is_asked};
 use techniques::solver::Depth;
 
 /// All that one run of `stockade harden` found, for every format.
@@ -46,11 +46,38 @@ enum State {
 }
 
 impl HardenReport<'_> {
+    /// The depth with what is written, as it was solved anew.
+    fn after(&self, planned: &Planned) -> Depth {
+        self.hardening.stands.get(planned.subject).map_or(planned.after, |s| s.depth)
+    }
+
+    /// Why a subject stays below the depth though its own plan is made, or it needs none.
+    fn why_short(&self, planned: &Planned) -> Option<String> {
+        if !self.is_short(planned) || !planned.left.is_empty() {
+            return None;
+        }
+        let stands = self.hardening.stands.get(planned.subject)?;
+        if let Some(other) = stands.through.and_then(|i| self.world.subjects.get(i)) {
+            return Some(format!("there is a way through {}, which has to be closed first", other.name));
+        }
+        let is_refused =
+            |i: usize| self.hardening.subjects.get(i).is_some_and(|written| written.refusal.is_some());
+        let engine = self.plan.engine.iter().find(|(i, _)| is_refused(*i))?.0;
+        let engine = self.world.subjects.get(engine)?;
+        Some(format!("the plan counts on a setting of {}, which is not written", engine.name))
+    }
+
+    /// Whether the subject is to have the depth, and has it not.
+    fn is_short(&self, planned: &Planned) -> bool {
+        let subject = self.world.subjects.get(planned.subject);
+        subject.is_some_and(is_asked) && self.after(planned).min < self.depth
+    }
+
     fn state(&self, planned: &Planned) -> State {
         let written = self.hardening.subjects.get(planned.subject);
         if written.is_some_and(|w| w.refusal.is_some()) {
             State::Refused
-        } else if !planned.left.is_empty() {
+        } else if !planned.left.is_empty() || self.is_short(planned) {
             State::Left
         } else if planned.plan.remedies.is_empty() && planned.recommended.is_empty() {
             State::Sound

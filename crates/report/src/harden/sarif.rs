@@ -54,7 +54,7 @@ fn result(report: &HardenReport<'_>, planned: &Planned) -> Option<Value> {
         planned.plan.remedies.iter().chain(recommended).map(|a| a.summary.as_str()).collect();
     let mut text = format!("{} is {}", subject.name, standing(planned.before));
     if !what.is_empty() {
-        text.push_str(&format!("; {} afterwards: {}", standing(planned.after), what.join("; ")));
+        text.push_str(&format!("; {} afterwards: {}", standing(report.after(planned)), what.join("; ")));
     }
     if let Some(problem) = &written.refusal {
         text.push_str(&format!(". To be done by hand: {}", problem.message));

@@ -62,7 +62,7 @@ fn subject_block(
     match state {
         State::Sound => return writeln!(out, "{bold}{name}{plain}: {before}; nothing to change"),
         State::Changed | State::Left => {
-            let after = standing(planned.after);
+            let after = standing(report.after(planned));
             let verb = if report.wrote { "now" } else { "after the change" };
             if planned.plan.remedies.is_empty() && planned.recommended.is_empty() {
                 writeln!(out, "{bold}{name}{plain}: {before}; no change that may be made here helps")?;
@@ -98,6 +98,9 @@ fn subject_block(
     for (number, alternative) in planned.alternatives.iter().enumerate() {
         writeln!(out, "  or, {} (cost {}):", ordinal(number), alternative.cost)?;
         remedies(alternative, "    ", out)?;
+    }
+    if let Some(why) = report.why_short(planned).filter(|_| state == State::Left) {
+        writeln!(out, "  left: {}", one_line(&why))?;
     }
     for group in planned.left.chunk_by(|a, b| is_alike(a, b)) {
         what_is_left(group, out)?;
@@ -191,7 +194,12 @@ fn coloured_diff(diff: &str, colour: bool, out: &mut dyn Write) -> io::Result<()
 fn summary(report: &HardenReport<'_>, sound: usize, out: &mut dyn Write) -> io::Result<()> {
     let count = |state| report.plan.subjects.iter().filter(|p| report.state(p) == state).count();
     let files = report.hardening.files.len();
-    let changed = report.hardening.subjects.iter().filter(|w| !w.edits.is_empty()).count();
+    // Two containers of a pod may share one edit.
+    let has_edits = |p: &&Planned| {
+        let own = report.hardening.subjects.get(p.subject).is_some_and(|w| !w.edits.is_empty());
+        own || report.state(p) == State::Changed
+    };
+    let changed = report.plan.subjects.iter().filter(has_edits).count();
     let mut parts = vec![format!("{changed} to change in {}", plural(files, "file"))];
     if report.wrote {
         parts = vec![format!("{changed} changed in {}", plural(files, "file"))];

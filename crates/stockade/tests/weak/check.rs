@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use confinement::{Confinement, MountSource, Subject, World};
-use harden::editor;
 use harden::verify::{self, Part};
+use harden::{editor, kubernetes};
 use serde_json::Value;
 use sources::{Context, compose, gather};
 use techniques::keep::Keep;
@@ -228,6 +228,10 @@ fn depths(subjects: &[Said], audit: &[u8], depth: u8) -> Vec<String> {
         let id = judged["id"].as_str().unwrap_or_default();
         // No number: no path at all.
         let has = judged["depth"]["min"].as_u64().unwrap_or(u64::MAX);
+        // Of an engine the file can settle only a part.
+        if id.ends_with("#engine") {
+            continue;
+        }
         let said = subjects.iter().find(|s| s.id == id);
         let Some(said) = said else {
             faults.push(format!("{id} was not there before"));
@@ -386,10 +390,16 @@ fn confinements(before: &World, after: &World, said: &[Said], way: &Way) -> Vec<
         faults.push(format!("there are new problems: {:?}", after.problems));
     }
     // The program reads in the same order as this.
+    let states: Vec<&Said> = said.iter().collect();
+    let lists: Vec<Vec<Remedy>> = plan
+        .subjects
+        .iter()
+        .zip(&states)
+        .map(|(p, said)| if said.state == "refused" { Vec::new() } else { p.remedies() })
+        .collect();
     let pairs = before.subjects.iter().zip(&after.subjects);
-    for (((was, is), planned), said) in pairs.zip(&plan.subjects).zip(said) {
-        let list = if said.state == "refused" { Vec::new() } else { planned.remedies() };
-        for part in unmeant(before, &plan, was, is, &list) {
+    for ((was, is), list) in pairs.zip(&lists) {
+        for part in unmeant(before, &plan, &lists, was, is, list) {
             faults.push(format!("{}: {part} is not as planned ({list:?})", was.id));
         }
     }
@@ -397,10 +407,32 @@ fn confinements(before: &World, after: &World, said: &[Said], way: &Way) -> Vec<
 }
 
 /// Parts that differ from what the remedies make of a confinement.
-fn unmeant(world: &World, plan: &Plan, was: &Subject, is: &Subject, list: &[Remedy]) -> Vec<Part> {
+fn unmeant(
+    world: &World,
+    plan: &Plan,
+    lists: &[Vec<Remedy>],
+    was: &Subject,
+    is: &Subject,
+    list: &[Remedy],
+) -> Vec<Part> {
+    let is_engine = was.form == confinement::Form::Daemon;
+    let engine_is_refused = world
+        .subjects
+        .iter()
+        .zip(lists)
+        .any(|(s, list)| s.form == confinement::Form::Daemon && list.is_empty());
+    let mut of_engine = if engine_is_refused { Vec::new() } else { plan.engine_remedies(world, was) };
+    if is_engine {
+        of_engine.clear();
+    }
+    // What a whole pod is given, each of its containers has.
+    let beside = world.subjects.iter().zip(lists).filter(
+        |(other, _)| matches!((&other.pod, &was.pod), (Some(a), Some(b)) if std::sync::Arc::ptr_eq(a, b)),
+    );
     let mut all = list.to_vec();
-    all.extend(plan.engine_remedies(world, was));
-    let meant = apply_all(&all, &was.confinement);
+    all.extend(beside.flat_map(|(_, list)| list.clone()).filter(kubernetes::is_of_pod));
+    // The engine's settings first: what is then asked for is asked of that engine.
+    let meant = apply_all(&all, &apply_all(&of_engine, &was.confinement));
     let has = |wanted: fn(&Remedy) -> bool| all.iter().any(wanted);
     let may_label = has(|r| {
         matches!(
@@ -408,6 +440,10 @@ fn unmeant(world: &World, plan: &Plan, was: &Subject, is: &Subject, list: &[Reme
             Remedy::PrivateNamespace(confinement::NamespaceKind::Pid | confinement::NamespaceKind::Ipc)
         )
     });
+    let network = Remedy::PrivateNamespace(confinement::NamespaceKind::Net);
+    let leaves_network = lists.iter().any(|list| list.contains(&network));
+    let of_podman = has(|r| *r == Remedy::DefaultPaths)
+        && was.confinement.engine.as_ref().is_some_and(|e| e.kind == confinement::EngineKind::Podman);
     verify::differences(&meant, &is.confinement)
         .into_iter()
         .filter(|part| match part {
@@ -427,6 +463,23 @@ fn unmeant(world: &World, plan: &Plan, was: &Subject, is: &Subject, list: &[Reme
                 !(private(&meant) && private(&is.confinement))
             }
             Part::SeLinux => !may_label,
+            // In the order they were written in, and the missing ones behind.
+            Part::MaskedPaths => {
+                let set = |c: &Confinement| {
+                    c.masked_paths.get().map(|p| p.iter().cloned().collect::<BTreeSet<_>>())
+                };
+                set(&meant) != set(&is.confinement)
+            }
+            // Without a rule of its own, a runtime configuration permits runc's.
+            Part::Devices if was.form == confinement::Form::Oci => {
+                let rules = |c: &Confinement| c.devices.asked.len();
+                rules(&meant) < rules(&is.confinement)
+            }
+            // Who leaves the host's network joins that of its neighbours.
+            Part::Network => !leaves_network,
+            Part::Engine => of_engine.is_empty() && !is_engine,
+            // The engine's mounts follow the user namespace, and Podman's `unmask=ALL` is of the cgroup as well.
+            Part::KernelMount | Part::Cgroup => of_engine.is_empty() && !is_engine && !of_podman,
             _ => true,
         })
         .collect()

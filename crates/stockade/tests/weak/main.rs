@@ -46,7 +46,8 @@ impl Drop for Folder {
 /// A file into a folder, or what is in one folder into another.
 fn copy(from: &Path, to: &Path) {
     if from.is_file() {
-        fs::copy(from, to.join(from.file_name().unwrap())).unwrap();
+        // Whatever mode the original has.
+        fs::write(to.join(from.file_name().unwrap()), fs::read(from).unwrap()).unwrap();
         return;
     }
     for entry in fs::read_dir(from).unwrap() {
@@ -81,7 +82,7 @@ fn stockade(folder: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(folder)
         .env_clear()
-        .env("HOME", "/home/user")
+        .envs(std::env::vars_os().filter(|(name, _)| matches!(name.to_str(), Some("HOME" | "PATH"))))
         .output()
         .unwrap()
 }
@@ -136,7 +137,17 @@ fn weak_engine_configurations_reach_the_depth_or_say_why_not() {
     all("daemon");
 }
 
+/// What builds an image has to be built and tried: its change is shown, and a person takes it over.
 #[test]
-fn weak_dockerfiles_are_left_to_a_person_with_a_reason() {
-    all("dockerfile");
+fn a_dockerfile_gets_a_suggestion_and_is_not_written() {
+    let folder = Folder::copy_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/weak/cases/dockerfile"));
+    let before = files_in(folder.path());
+    let shown = stockade(folder.path(), &["harden", "--depth", "2", "--level", "recommended", "Dockerfile"]);
+    assert!(text(&shown.stdout).contains("+++ b/Dockerfile"), "{}", text(&shown.stdout));
+    let written = stockade(
+        folder.path(),
+        &["harden", "--depth", "2", "--level", "recommended", "--write", "Dockerfile"],
+    );
+    assert_eq!(written.status.code(), Some(0), "{}", text(&written.stderr));
+    assert_eq!(files_in(folder.path()), before);
 }

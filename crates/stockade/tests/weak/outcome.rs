@@ -28,6 +28,7 @@ pub(crate) fn said(stdout: &[u8]) -> Result<(Vec<Said>, Value), String> {
         });
         let left = left.collect::<Vec<_>>().join("\n");
         let reason = subject["refusal"]["message"].as_str().map(str::to_owned);
+        let reason = reason.or(subject["why"].as_str().map(str::to_owned));
         Said {
             id: word(&subject["id"]),
             state: word(&subject["state"]),

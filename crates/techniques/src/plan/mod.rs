@@ -128,13 +128,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Settings of engines that reach a container of theirs.
+    /// Settings of engines, planned or recommended, that reach a container of theirs.
     pub fn engine_remedies(&self, world: &World, subject: &Subject) -> Vec<Remedy> {
-        let reaches = |engine: usize, remedy: &Remedy| {
-            world.subjects.get(engine).is_some_and(|e| e.realm == subject.realm)
-                && follows(remedy, &subject.confinement)
+        let engine = |i: usize| world.subjects.get(i).filter(|s| s.form == Form::Daemon);
+        let planned = self.engine.iter().map(|(i, remedy)| (*i, remedy));
+        let recommended =
+            self.subjects.iter().flat_map(|p| p.recommended.iter().map(|r| (p.subject, &r.advice.remedy)));
+        let reaches = |i: usize, remedy: &Remedy| {
+            engine(i).is_some_and(|e| e.realm == subject.realm) && follows(remedy, &subject.confinement)
         };
-        self.engine.iter().filter(|(e, r)| reaches(*e, r)).map(|(_, r)| r.clone()).collect()
+        planned.chain(recommended).filter(|(i, r)| reaches(*i, r)).map(|(_, r)| r.clone()).collect()
     }
 }
 
@@ -163,33 +166,39 @@ pub fn plan(world: &World, asked: &Asked<'_>) -> Plan {
     )
 }
 
-/// The depth of every subject of a world, ways through others included.
-pub fn depths(world: &World) -> Vec<Depth> {
-    let catalogue = Catalogue::get();
-    let mut solver = Solver::new(catalogue);
-    depths_with(catalogue, &mut solver, world)
+/// How deep a subject is, and the other one that the shortest way leads through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stands {
+    pub depth: Depth,
+    pub through: Option<usize>,
 }
 
-fn solve_world(
-    catalogue: &'static Catalogue,
-    solver: &mut Solver,
-    world: &World,
-) -> (Vec<Arc<Solved>>, Reach) {
+/// The depth of every subject as the world is, ways through others included.
+pub fn stands(world: &World) -> Vec<Stands> {
+    let (solved, reach) = solved_by(&mut Solver::new(Catalogue::get()), world);
+    let one = |(i, s): (usize, &Arc<Solved>)| match reach.chain(i, s.depth) {
+        Some(chain) => {
+            let next = chain.hops.get(1).map(|(next, _)| *next);
+            Stands { depth: s.depth.least(chain.depth), through: next }
+        }
+        None => Stands { depth: s.depth, through: None },
+    };
+    solved.iter().enumerate().map(one).collect()
+}
+
+fn depths_by(solver: &mut Solver, world: &World) -> Vec<Depth> {
+    let (solved, reach) = solved_by(solver, world);
+    let least = |(i, s): (usize, &Arc<Solved>)| match reach.chain(i, s.depth) {
+        Some(chain) => s.depth.least(chain.depth),
+        None => s.depth,
+    };
+    solved.iter().enumerate().map(least).collect()
+}
+
+fn solved_by(solver: &mut Solver, world: &World) -> (Vec<Arc<Solved>>, Reach) {
     let solved: Vec<Arc<Solved>> = world.subjects.iter().map(|s| solver.solve(&s.confinement)).collect();
-    let reach = Reach::find(catalogue, world, &solved);
+    let reach = Reach::find(Catalogue::get(), world, &solved);
     (solved, reach)
-}
-
-fn depths_with(catalogue: &'static Catalogue, solver: &mut Solver, world: &World) -> Vec<Depth> {
-    let (solved, reach) = solve_world(catalogue, solver, world);
-    solved
-        .iter()
-        .enumerate()
-        .map(|(i, s)| match reach.chain(i, s.depth) {
-            Some(chain) => s.depth.least(chain.depth),
-            None => s.depth,
-        })
-        .collect()
 }
 
 /// Whether a remedy of an engine's configuration touches a container of that engine.
@@ -243,7 +252,7 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         }
     }
     let mut planner = Planner::new(asked);
-    let before = planner.depths(world);
+    let before = depths_by(&mut planner.solver, world);
     // Each thread takes a run of neighbours, which are most alike, and keeps its own memory.
     let run = given.subjects.len().div_ceil(rayon::current_num_threads()).max(4);
     let mut subjects: Vec<Planned> = given
@@ -280,7 +289,7 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         }
         after = planner.applied(&given, &subjects);
     }
-    for (depth, planned) in planner.depths(&after).into_iter().zip(&mut subjects) {
+    for (depth, planned) in depths_by(&mut planner.solver, &after).into_iter().zip(&mut subjects) {
         planned.after = depth;
     }
     let mut cost: u64 = 0;
@@ -314,15 +323,13 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
 
 struct Planner<'a> {
     asked: &'a Asked<'a>,
-    catalogue: &'static Catalogue,
     solver: Solver,
     done: HashMap<Key, Planned>,
 }
 
 impl<'a> Planner<'a> {
     fn new(asked: &'a Asked<'a>) -> Planner<'a> {
-        let catalogue = Catalogue::get();
-        Planner { asked, catalogue, solver: Solver::new(catalogue), done: HashMap::new() }
+        Planner { asked, solver: Solver::new(Catalogue::get()), done: HashMap::new() }
     }
 
     fn advice(&self, remedy: &Remedy, subject: &Subject) -> Advice {
@@ -331,14 +338,6 @@ impl<'a> Planner<'a> {
             advice.cost = *cost;
         }
         advice
-    }
-
-    fn solved(&mut self, world: &World) -> (Vec<Arc<Solved>>, Reach) {
-        solve_world(self.catalogue, &mut self.solver, world)
-    }
-
-    fn depths(&mut self, world: &World) -> Vec<Depth> {
-        depths_with(self.catalogue, &mut self.solver, world)
     }
 
     fn applied(&self, world: &World, planned: &[Planned]) -> World {
@@ -354,7 +353,7 @@ impl<'a> Planner<'a> {
 
     /// For each subject the ways to others through which the host is nearer than the asked depth.
     fn ways(&mut self, world: &World) -> Vec<Vec<Way>> {
-        let (solved, reach) = self.solved(world);
+        let (solved, reach) = solved_by(&mut self.solver, world);
         let depth = self.asked.depth;
         let mut all = Vec::new();
         for (i, own) in solved.iter().enumerate() {

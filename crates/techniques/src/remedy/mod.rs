@@ -351,7 +351,10 @@ impl Remedy {
                 // The very ids that are written: what they own on the host is judged with the plan.
                 let (user, group) = needs::user(c);
                 c.identity.uid = Fact::known(user, origin());
-                if c.identity.gid.value.is_none_or(|gid| gid == 0) {
+                // A manifest says the group apart, and keeps its own; its group may be one that a socket is open to.
+                let engine = c.engine.as_ref().map(|engine| engine.kind);
+                let apart = matches!(engine, Some(EngineKind::Containerd | EngineKind::Crio));
+                if !apart || c.identity.gid.value.is_none_or(|gid| gid == 0) {
                     c.identity.gid = Fact::known(group, origin());
                 }
                 let was_root = c.identity.root.value != Some(false);
