@@ -355,12 +355,6 @@ impl Remedy {
                     c.capabilities.ambient.value = Some(handed);
                     c.capabilities.inheritable.value = Some(handed);
                 }
-                // Podman hands a user other than root what was added (pkg/specgen/generate/security_linux.go).
-                if let Some(engine) = c.engine.as_ref().filter(|e| e.kind == EngineKind::Podman) {
-                    let given = engine.default_capabilities();
-                    c.capabilities.ambient.value = c.capabilities.bounding.value.map(|set| set.minus(given));
-                    c.capabilities.inheritable.value = c.capabilities.ambient.value;
-                }
                 let ambient = c.capabilities.ambient.value;
                 c.capabilities.effective.value = ambient;
                 c.capabilities.permitted.value = ambient;
