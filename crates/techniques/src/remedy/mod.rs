@@ -180,7 +180,14 @@ impl Remedy {
 
     /// The cost of its kind, and what is known of the image on top.
     pub fn cost(&self, c: &Confinement) -> u8 {
-        let kind = ENTRIES.get(self.id(c)).map_or(u8::MAX, |e| e.cost);
+        // Docker gives user namespaces to all of its containers or to none.
+        let of_engine = *self == Remedy::UserNamespace
+            && c.engine.as_ref().is_some_and(|engine| engine.kind == EngineKind::Docker);
+        let kind = match ENTRIES.get(self.id(c)) {
+            Some(entry) if of_engine => entry.engine_cost.unwrap_or(entry.cost),
+            Some(entry) => entry.cost,
+            None => u8::MAX,
+        };
         kind.saturating_add(needs::extra_cost(self, c))
     }
 
