@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::trial::TrialArguments;
+
 /// Tells whether code inside a container can reach the host, by which path, and how many walls still stand.
 #[derive(Debug, Parser)]
 #[command(name = "stockade", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -139,6 +141,9 @@ pub(crate) struct Harden {
 
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Colour,
+
+    #[command(flatten)]
+    pub(crate) trial: TrialArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -20,8 +20,12 @@ use techniques::remedy::Remedy;
 use crate::arguments::{Harden, HardenFormat, Level};
 use crate::audit::{self, Input};
 use crate::settings::Settings;
+use crate::trial;
 
 pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
+    if arguments.trial.trial {
+        return trial::run(arguments);
+    }
     let settings = Settings::read(arguments.config.as_ref())?;
     let mut targets = arguments.targets.clone();
     // `--check` takes a word only in a trial; here the word is a target.

@@ -8,6 +8,7 @@ mod facts;
 mod generate;
 mod harden;
 mod settings;
+mod trial;
 
 use std::process::ExitCode;
 
