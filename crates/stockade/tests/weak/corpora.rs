@@ -156,7 +156,7 @@ fn open_compose_files_of_others_become_held_or_are_left_with_a_reason() {
 
 #[test]
 fn open_manifests_of_others_become_held_or_are_left_with_a_reason() {
-    harden_all("kubernetes", &[&["--depth", "1"]]);
+    harden_all("kubernetes", &[&["--depth", "1"], &["--depth", "2", "--level", "recommended"]]);
 }
 
 /// An image is not asked for a depth, and what is suggested for it is not written.
