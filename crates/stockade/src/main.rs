@@ -8,7 +8,6 @@ mod facts;
 mod generate;
 mod harden;
 mod settings;
-mod trial;
 
 use std::process::ExitCode;
 
