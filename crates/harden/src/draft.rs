@@ -4,7 +4,7 @@
 //! Editors get their ranges from the tree of the same text ([`Drafts::documents`]) or from the places of facts
 //! ([`Drafts::range_of`]), and never see each other's edits: two that touch the same bytes are an error, not a guess.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -67,7 +67,57 @@ pub struct Edit {
 struct Draft {
     text: Arc<str>,
     documents: Option<Vec<Document>>,
+    line_break: Option<LineBreak>,
     edits: Vec<Asked>,
+    /// Numbers of edits by where they start.
+    by_start: HashMap<usize, Vec<usize>>,
+}
+
+impl Draft {
+    fn at(&self, start: usize) -> impl Iterator<Item = &Asked> {
+        let numbers = self.by_start.get(&start).map(Vec::as_slice).unwrap_or_default();
+        numbers.iter().filter_map(|number| self.edits.get(*number))
+    }
+
+    fn push(&mut self, asked: Asked) {
+        self.by_start.entry(asked.edit.range.start).or_default().push(self.edits.len());
+        self.edits.push(asked);
+    }
+
+    fn truncate(&mut self, length: usize) {
+        for asked in self.edits.drain(length.min(self.edits.len())..) {
+            if let Some(numbers) = self.by_start.get_mut(&asked.edit.range.start) {
+                numbers.retain(|number| *number < length);
+            }
+        }
+    }
+}
+
+/// How a text's lines end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineBreak {
+    LineFeed,
+    /// `\r\n`, at the first line at least.
+    Both,
+    /// There is a carriage return that no line feed follows.
+    CarriageReturn,
+}
+
+impl LineBreak {
+    fn of(text: &str) -> LineBreak {
+        let bytes = text.as_bytes();
+        if !bytes.contains(&b'\r') {
+            return LineBreak::LineFeed;
+        }
+        let pairs = bytes.windows(2).filter(|pair| *pair == b"\r\n").count();
+        if bytes.iter().filter(|byte| **byte == b'\r').count() > pairs {
+            return LineBreak::CarriageReturn;
+        }
+        match text.split_once('\n') {
+            Some((first, _)) if first.ends_with('\r') => LineBreak::Both,
+            _ => LineBreak::LineFeed,
+        }
+    }
 }
 
 /// An edit, and how deep in the document what it inserts stands.
@@ -103,7 +153,16 @@ impl<'a> Drafts<'a> {
     fn draft(&mut self, path: &str) -> Result<&mut Draft, Refusal> {
         if !self.files.contains_key(path) {
             let text = self.texts.text(path).map_err(|why| Refusal::file(path, why))?;
-            self.files.insert(path.into(), Draft { text, documents: None, edits: Vec::new() });
+            self.files.insert(
+                path.into(),
+                Draft {
+                    text,
+                    documents: None,
+                    line_break: None,
+                    edits: Vec::new(),
+                    by_start: HashMap::new(),
+                },
+            );
         }
         // Put there just now, where it was not.
         self.files.get_mut(path).ok_or_else(|| Refusal::file(path, "the file is not open"))
@@ -112,6 +171,12 @@ impl<'a> Drafts<'a> {
     /// The text as it was read: what ranges count in.
     pub fn text(&mut self, path: &str) -> Result<Arc<str>, Refusal> {
         Ok(self.draft(path)?.text.clone())
+    }
+
+    /// How the text's lines end.
+    pub fn line_break(&mut self, path: &str) -> Result<LineBreak, Refusal> {
+        let draft = self.draft(path)?;
+        Ok(*draft.line_break.get_or_insert_with(|| LineBreak::of(&draft.text)))
     }
 
     /// The documents of a YAML or JSON file, parsed once. A file with an unreadable document is refused: what
@@ -151,8 +216,8 @@ impl<'a> Drafts<'a> {
             return Err(Refusal::file(path, "an edit is outside the text"));
         }
         // Two subjects that share a setting ask for one edit.
-        if !once || !draft.edits.contains(&asked) {
-            draft.edits.push(asked);
+        if !once || !draft.at(asked.edit.range.start).any(|earlier| *earlier == asked) {
+            draft.push(asked);
         }
         Ok(())
     }
@@ -175,8 +240,8 @@ impl<'a> Drafts<'a> {
 
     /// What was inserted at a place so far.
     pub fn insertions(&self, path: &str, at: usize) -> impl Iterator<Item = &str> {
-        let edits = self.files.get(path).map(|draft| draft.edits.as_slice()).unwrap_or_default();
-        edits.iter().filter(move |a| a.edit.range == (at..at)).map(|a| a.edit.text.as_str())
+        let edits = self.files.get(path).into_iter().flat_map(move |draft| draft.at(at));
+        edits.filter(|asked| asked.edit.range.is_empty()).map(|asked| asked.edit.text.as_str())
     }
 
     /// The state to come back to when a subject's edits turn out not to be possible.
@@ -197,7 +262,7 @@ impl<'a> Drafts<'a> {
 
     pub fn roll_back(&mut self, mark: &Mark) {
         for (path, draft) in &mut self.files {
-            draft.edits.truncate(mark.0.get(path).copied().unwrap_or(0));
+            draft.truncate(mark.0.get(path).copied().unwrap_or(0));
         }
     }
 
@@ -292,6 +357,21 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_lines_is_known() {
+        for (text, line_break) in [
+            ("a\nb", LineBreak::LineFeed),
+            ("", LineBreak::LineFeed),
+            ("a\r\nb\n", LineBreak::Both),
+            ("a\nb\r\n", LineBreak::LineFeed),
+            ("a\rb\n", LineBreak::CarriageReturn),
+            ("a\r\r\n", LineBreak::CarriageReturn),
+            ("a\r\nb\r", LineBreak::CarriageReturn),
+        ] {
+            assert_eq!(LineBreak::of(text), line_break, "{text:?}");
+        }
+    }
+
+    #[test]
     fn what_is_rolled_back_leaves_no_edit() {
         let read = |_: &str| Ok::<Arc<str>, String>("abc".into());
         let mut drafts = Drafts::new(&read);
@@ -299,7 +379,9 @@ mod tests {
         let mark = drafts.mark();
         drafts.replace("f", 1..2, "y").unwrap();
         drafts.replace("g", 1..2, "y").unwrap();
+        drafts.insert_once("f", 1, 2, "z").unwrap();
         drafts.roll_back(&mark);
+        assert_eq!(drafts.insertions("f", 1).count(), 0);
         let done = drafts.finish().unwrap();
         assert_eq!(done.len(), 1);
         assert_eq!(&*done[0].after, "xbc");

@@ -110,10 +110,11 @@ impl Change {
     fn want(&mut self, c: &Confinement, remedy: &Remedy) -> Result<(), Refusal> {
         match remedy {
             Remedy::RunAsNonRoot => {
-                let (user, group) = needs::user(c);
-                self.wish(&["process", "user", "uid"], Wish::Set(Value::number(user)));
-                if c.identity.gid.value == Some(0) {
-                    self.wish(&["process", "user", "gid"], Wish::Set(Value::number(group)));
+                let after = remedy.apply(c).identity;
+                for (key, id) in [("uid", after.uid.value), ("gid", after.gid.value)] {
+                    if let Some(id) = id {
+                        self.wish(&["process", "user", key], Wish::Set(Value::number(id)));
+                    }
                 }
             }
             Remedy::NoNewPrivileges => self.wish(&["process", "noNewPrivileges"], Wish::bool(true)),

@@ -82,6 +82,13 @@ impl<'a> Cleanup<'a> {
     fn remove(&self, name: &str) {
         let _ = try_run(self.engine, &["kill", name]);
         let _ = try_run(self.engine, &["rm", "--force", "--volumes", name]);
+        // One started with --rm is removed by its engine, which takes its time.
+        for _ in 0..100 {
+            if try_run(self.engine, &["container", "inspect", name]).is_err() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
     }
 }
 

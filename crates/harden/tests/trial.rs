@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use confinement::EngineKind;
-use harden::trial::{Grant, JournalAt, Options, Report, Solution, State, Target, TrialError, User, clean_up};
+use harden::trial::{JournalAt, Options, Report, Solution, State, Target, TrialError, User, clean_up};
 use support::{BUSYBOX, Child, DOCKER, PODMAN, engine_line, labelled, options, present, run, try_run};
 use techniques::remedy::Remedy;
 
@@ -33,6 +33,25 @@ fn workload(name: &str, check: &str) -> Option<Report> {
     Some(report)
 }
 
+/// What a trial finds must be among what is documented of the official image: capabilities of a start as root, and
+/// places that it writes to.
+fn is_among_the_documented(report: &Report, image: &str) {
+    let needs = techniques::needs::of(image).unwrap_or_else(|| panic!("{image} is not in the table"));
+    let places: Vec<&String> =
+        [&needs.scratch, &needs.volumes, &needs.data, &needs.edited].into_iter().flatten().collect();
+    for solution in &report.solutions {
+        let found = solution.capabilities();
+        assert!(found.minus(needs.capabilities).is_empty(), "{image}: {}", solution.summary());
+        for path in solution.writable_paths() {
+            let known = places.iter().any(|place| path == **place || path.starts_with(&format!("{place}/")));
+            assert!(known, "{image}: {path} is not among {places:?}");
+        }
+        if !solution.user.is_root() {
+            assert_eq!(found.0, 0, "{image}: {}", solution.summary());
+        }
+    }
+}
+
 /// A solution in short: user, and grants in their text form.
 fn short(solution: &Solution) -> (String, BTreeSet<String>) {
     (solution.user.to_string(), solution.grants.iter().map(|kept| kept.grant.to_string()).collect())
@@ -49,6 +68,7 @@ fn all(report: &Report) -> Vec<(String, BTreeSet<String>)> {
 #[test]
 fn nginx_needs_two_tmpfs_as_its_own_user_and_three_capabilities_as_root() {
     let Some(report) = workload("nginx", "http://:80/") else { return };
+    is_among_the_documented(&report, "nginx");
     let as_user = expected("user 101:101", &["tmpfs:/run", "tmpfs:/var/cache/nginx"]);
     let as_root =
         expected("root", &["cap:CHOWN", "cap:SETGID", "cap:SETUID", "tmpfs:/run", "tmpfs:/var/cache/nginx"]);
@@ -62,6 +82,7 @@ fn nginx_needs_two_tmpfs_as_its_own_user_and_three_capabilities_as_root() {
 #[test]
 fn redis_needs_nothing_as_its_own_user_and_two_capabilities_as_root() {
     let Some(report) = workload("redis", "redis-cli set key value") else { return };
+    is_among_the_documented(&report, "redis:7.4");
     let as_root = expected("root", &["cap:SETGID", "cap:SETUID"]);
     assert_eq!(all(&report), [expected("user 999:999", &[]), as_root]);
 }
@@ -71,6 +92,7 @@ fn postgresql_needs_one_tmpfs_as_its_own_user_and_two_capabilities_as_root() {
     // Over TCP: the server that the entrypoint starts to set itself up listens on its socket alone.
     let check = "psql -h 127.0.0.1 -U postgres -c 'create table if not exists t (i int)' app";
     let Some(report) = workload("postgresql", check) else { return };
+    is_among_the_documented(&report, "postgres:15");
     let as_user = expected("user 998:998", &["tmpfs:/run/postgresql"]);
     let as_root = expected("root", &["cap:SETGID", "cap:SETUID", "tmpfs:/run/postgresql"]);
     assert_eq!(all(&report), [as_user, as_root]);
@@ -81,6 +103,7 @@ fn memcached_needs_nothing() {
     let check = "host:bash -c 'exec 3<>/dev/tcp/$STOCKADE_TRIAL_ADDRESS/11211; echo version >&3; read -t 2 -u 3 v; \
                  [[ $v == VERSION* ]]'";
     let Some(report) = workload("memcached", check) else { return };
+    is_among_the_documented(&report, "memcached");
     assert_eq!(all(&report), [expected("user 11211:11211", &[])]);
     assert_eq!(report.runs, 5, "everything, without it, with nothing, and twice more");
 }
@@ -88,12 +111,14 @@ fn memcached_needs_nothing() {
 #[test]
 fn haproxy_needs_the_folder_of_its_socket() {
     let Some(report) = workload("haproxy", "http://:80/alive") else { return };
+    is_among_the_documented(&report, "haproxy");
     assert_eq!(all(&report), [expected("user 99:99", &["tmpfs:/var/lib/haproxy"])]);
 }
 
 #[test]
 fn apache2_needs_one_tmpfs_and_tells_what_it_goes_on_without_as_root() {
     let Some(report) = workload("apache2", "http://:80/") else { return };
+    is_among_the_documented(&report, "php:8.4-apache");
     let as_user = expected("user 33:33", &["tmpfs:/run/apache2"]);
     // Its workers stay root where they may not step down, and serve all the same.
     let as_root = expected("root", &["tmpfs:/run/apache2"]);
@@ -101,6 +126,29 @@ fn apache2_needs_one_tmpfs_and_tells_what_it_goes_on_without_as_root() {
     let refused = &report.solutions[1].refused;
     assert!(refused.iter().any(|line| line.contains("setgid")), "{refused:?}");
 }
+
+#[test]
+fn redis_needs_all_that_is_documented_where_its_folder_is_anothers() {
+    let Some(_turn) = present(DOCKER, "stockade-workload-redis") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("old"), "x").unwrap();
+    for path in [&data.join("old"), &data] {
+        std::os::unix::fs::chown(path, Some(4242), Some(4242)).unwrap();
+    }
+    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let volume = format!("{}:/data", data.display());
+    let line = engine_line(DOCKER, &["run", "-d", "-v", &volume, "stockade-workload-redis"]);
+    let report = run(&options(line, "redis-cli save"));
+    is_among_the_documented(&report, "redis:7.4");
+    let grants = ["cap:CHOWN", "cap:DAC_OVERRIDE", "cap:SETGID", "cap:SETUID"];
+    assert_eq!(all(&report), [expected("root", &grants)]);
+    assert!(std::fs::read_dir(&data).unwrap().count() == 1, "the user's folder is as it was");
+}
+
+/// Fewer capabilities than an engine gives, so that there are fewer to try.
+const FEW: &[&str] = &["--cap-drop=ALL", "--cap-add=CHOWN", "--cap-add=DAC_OVERRIDE", "--cap-add=KILL"];
 
 /// A busybox container that runs a script.
 fn script(engine: &[&str], more: &[&str], text: &str, check: &str) -> Options {
@@ -117,6 +165,7 @@ fn the_users_volumes_are_copied_and_never_written_and_sockets_are_not_handed_in(
         std::fs::create_dir_all(at("data/sub")).unwrap();
         std::fs::write(at("data/sub/old"), "old").unwrap();
         std::os::unix::fs::chown(at("data/sub"), Some(4242), Some(4243)).unwrap();
+        std::os::unix::fs::chown(at("data"), Some(4244), Some(4245)).unwrap();
         std::fs::create_dir(at("shared")).unwrap();
         std::fs::write(at("shared/value"), "shared").unwrap();
         std::fs::write(at("file"), "file").unwrap();
@@ -128,14 +177,16 @@ fn the_users_volumes_are_copied_and_never_written_and_sockets_are_not_handed_in(
             bind("file", "/app.conf"),
             bind("api.sock", "/run/api.sock"),
         ];
-        let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
+        let mounts: Vec<&str> = mounts.iter().map(String::as_str).chain(FEW.iter().copied()).collect();
         let text = "set -e; test ! -e /run/api.sock; grep -q shared /shared/value; grep -q old /data/sub/old; \
-                    test \"$(stat -c %u:%g /data/sub)\" = 4242:4243; test ! -e /data/new; echo new >/data/new; \
+                    test \"$(stat -c %u:%g /data/sub)\" = 4242:4243; \
+                    test \"$(stat -c %u:%g /data)\" = 4244:4245; test ! -e /data/new; echo new >/data/new; \
                     grep -qx file /app.conf; echo changed >/app.conf; touch /tmp/ready; exec sleep 600";
         let report = run(&script(engine, &mounts, text, "test -e /tmp/ready"));
         assert_eq!(report.state, State::Complete);
-        let solution = report.best().unwrap();
-        assert!(solution.has(&Grant::Tmpfs("/tmp".into())), "{solution:#?}");
+        // The folder is another's, and its owner was copied with it.
+        let as_root = expected("root", &["cap:DAC_OVERRIDE", "tmpfs:/tmp"]);
+        assert_eq!(report.solutions.last().map(short), Some(as_root), "{engine:?}");
         assert!(report.notes.iter().any(|note| note.contains("api.sock")), "{:?}", report.notes);
         assert!(!at("data/new").exists());
         assert_eq!(std::fs::read_to_string(at("file")).unwrap(), "file");
@@ -182,6 +233,8 @@ fn what_the_line_gives_too_much_is_taken_back_and_the_rest_is_kept() {
     assert!(remedies.contains(&Remedy::SeccompDefault), "{remedies:?}");
     assert!(remedies.contains(&Remedy::PrivateNamespace(confinement::NamespaceKind::Pid)), "{remedies:?}");
     assert!(!remedies.contains(&Remedy::ReadOnlyRootfs) && !remedies.contains(&Remedy::RunAsNonRoot));
+    support::matches_schema(&std::fs::read_to_string(&journal).unwrap());
+    support::matches_schema(&report.json().unwrap().replace('\n', " "));
     // Taken up again, the journal answers everything.
     options.journal = JournalAt::Resume(journal);
     options.max_runs = report.runs;
@@ -194,7 +247,7 @@ fn podman_and_docker_find_the_same_but_for_what_they_give_to_users() {
     let text = "set -e; mkdir -p /srv/app; echo 1 >/srv/app/pid; chown 10001 /srv/app/pid; exec sleep 600";
     for engine in [DOCKER, PODMAN] {
         let Some(_turn) = present(engine, BUSYBOX) else { continue };
-        let report = run(&script(engine, &["--user=0:0"], text, "test -s /srv/app/pid"));
+        let report = run(&script(engine, &[&["--user=0:0"], FEW].concat(), text, "test -s /srv/app/pid"));
         let as_root = expected("root", &["cap:CHOWN", "tmpfs:/srv/app"]);
         assert_eq!(report.solutions.last().map(short), Some(as_root), "{engine:?}");
         if engine == PODMAN {

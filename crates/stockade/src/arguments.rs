@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::harden::trial::TrialArguments;
+
 /// Tells whether code inside a container can reach the host, by which path, and how many walls still stand.
 #[derive(Debug, Parser)]
 #[command(name = "stockade", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -126,6 +128,10 @@ pub(crate) struct Harden {
     #[arg(long)]
     pub(crate) all: bool,
 
+    /// For host:, whether to propose user namespaces for all of Docker's containers; `safe`: where nothing here breaks by it
+    #[arg(long, value_name = "WHEN", default_value = "safe")]
+    pub(crate) userns_remap: UsernsRemap,
+
     /// Costs of remedies, as a file; ./stockade.toml where there is one
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -139,6 +145,16 @@ pub(crate) struct Harden {
 
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Colour,
+
+    #[command(flatten)]
+    pub(crate) trial: TrialArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsernsRemap {
+    Safe,
+    Always,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -260,17 +260,16 @@ fn render_new(new: &New<'_>, indent: &str, layout: &Layout, node: &Node) -> Stri
     let neighbours = node.own_entries().map(|(_, value)| value).chain(node.items());
     let last = neighbours.filter(|n| !n.is_scalar() && !n.is_empty() && n.alias_place().is_none()).last();
     let closed = last.is_some_and(|last| !last.source().contains('\n'));
-    let layout =
-        &Layout { open: layout.open && !closed, open_lists: layout.open_lists && !closed, ..layout.clone() };
+    // Quoted keys are JSON's, in a YAML file too.
+    let quoted = node.own_entries().next().is_some_and(|(key, _)| key.is_quoted());
+    let layout = &Layout {
+        json: layout.json || quoted,
+        open: layout.open && !closed,
+        open_lists: layout.open_lists && !closed,
+        ..layout.clone()
+    };
     match new {
         New::Item(value) => render::flow(value, indent, layout),
-        New::Entry(key, value) => {
-            let quoted = node.own_entries().next().is_some_and(|(key, _)| key.is_quoted());
-            let text = render::flow_entry(key, value, indent, layout);
-            if quoted && !layout.json && text.starts_with(key) {
-                return format!("\"{key}\"{}", text.get(key.len()..).unwrap_or(""));
-            }
-            text
-        }
+        New::Entry(key, value) => render::flow_entry(key, value, indent, layout),
     }
 }

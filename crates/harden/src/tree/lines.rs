@@ -7,7 +7,7 @@ use sources::document::{Node, Style};
 
 use super::render::{self, Layout, Value};
 use super::{depth, refuse};
-use crate::draft::{Drafts, Refusal};
+use crate::draft::{Drafts, LineBreak, Refusal};
 
 /// The text that nodes and edits count in.
 pub(super) struct Page {
@@ -23,14 +23,15 @@ impl Page {
         if *text != *node.file_text() {
             return Err(Refusal::at(&node.place(), "the file is not as it was read"));
         }
-        let carriage_returns = text.matches('\r').count();
-        let pairs = text.matches("\r\n").count();
-        if carriage_returns != pairs {
-            let message = "a carriage return without a line feed; save the file with one kind of line ending";
-            return Err(Refusal::file(path, message));
-        }
-        let newline =
-            if pairs > 0 && text.find('\n') == text.find("\r\n").map(|at| at + 1) { "\r\n" } else { "\n" };
+        let newline = match drafts.line_break(&path)? {
+            LineBreak::LineFeed => "\n",
+            LineBreak::Both => "\r\n",
+            LineBreak::CarriageReturn => {
+                let message =
+                    "a carriage return without a line feed; save the file with one kind of line ending";
+                return Err(Refusal::file(path, message));
+            }
+        };
         Ok(Page { path, text, newline })
     }
 

@@ -51,12 +51,16 @@ struct Started<'a> {
     containers: &'a Containers<'a>,
     number: u32,
     id: String,
+    /// The container of its volumes, where it has copies.
+    volumes: Option<String>,
 }
 
 impl Drop for Started<'_> {
     fn drop(&mut self) {
         // What fails here is found again by its label when the trial ends.
-        let _ = self.containers.engine.remove_container(&self.id);
+        for container in [&self.id].into_iter().chain(&self.volumes) {
+            let _ = self.containers.engine.remove_container(container);
+        }
         self.containers.scratch.end_run(self.number);
     }
 }
@@ -96,7 +100,7 @@ impl Containers<'_> {
         words.push("--no-healthcheck".to_owned());
         words.extend(self.workload.kept.iter().cloned());
         words.extend(self.confinement(attempt));
-        words.extend(self.scratch.options(number, |grant| attempt.grants.contains(grant))?);
+        words.extend(self.scratch.options(number, self.engine, |grant| attempt.grants.contains(grant))?);
         Ok(words)
     }
 
@@ -108,6 +112,8 @@ impl Containers<'_> {
 
     fn create(&self, number: u32, attempt: &Attempt) -> Result<Result<Started<'_>, String>, TrialError> {
         let mut words = self.options(number, attempt)?;
+        let volumes = self.scratch.fill(self.engine, &self.workload.image, self.labels)?;
+        words.extend(volumes.iter().map(|container| format!("--volumes-from={container}")));
         if attempt.without_workload {
             let check = self.check_words().unwrap_or_default();
             let (program, rest) = check
@@ -122,8 +128,10 @@ impl Containers<'_> {
         }
         let output = self.engine.call(&words)?;
         let id = output.stdout.lines().last().unwrap_or_default().trim().to_owned();
+        // By its name until it has an id, so that what is left of one that failed is removed too.
+        let known = if id.is_empty() { self.name(number) } else { id.clone() };
+        let started = Started { containers: self, number, id: known, volumes };
         if !output.success() || id.is_empty() {
-            self.scratch.end_run(number);
             let said = last_words(&output.stderr);
             if said.to_lowercase().contains("cannot connect to") {
                 return Err(TrialError::Engine {
@@ -133,8 +141,6 @@ impl Containers<'_> {
             }
             return Ok(Err(said));
         }
-        let started = Started { containers: self, number, id };
-        self.scratch.fill(self.engine, &started.id)?;
         Ok(Ok(started))
     }
 

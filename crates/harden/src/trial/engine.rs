@@ -131,8 +131,12 @@ impl Engine {
 
     fn remove(&self, labelled: &Labelled) -> Result<(), TrialError> {
         if labelled.is_network {
-            // What is on it went before it.
-            self.ask(&["network", "rm", &labelled.name]).map(drop)
+            // What is on it went before it. One that another sweep removed meanwhile is no error.
+            let output = self.call(&["network", "rm", &labelled.name])?;
+            match output.success() || is_absent(&output.stderr) {
+                true => Ok(()),
+                false => Err(self.failed(&["network", "rm"], &output.stderr)),
+            }
         } else {
             self.remove_container(&labelled.name)
         }

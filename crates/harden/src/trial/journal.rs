@@ -1,6 +1,6 @@
 //! The journal: a line of JSON for what is tried, what was seen with everything granted, each run, and the end. It is
 //! the evidence of a trial, and what an interrupted one goes on from. Only its owner may read it, since a workload's
-//! log lines are in it. Schema: `schemas/trial.json`.
+//! log lines are in it. Schema: `schemas/stockade.trial-1.schema.json`.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -328,6 +328,7 @@ pub fn run(
     notes.extend(found.notes);
     Ok(Report {
         schema: journal::SCHEMA,
+        event: "report",
         id: id.clone(),
         subject: workload.subject.name.clone(),
         image: workload.image.clone(),

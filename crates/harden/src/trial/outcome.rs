@@ -185,6 +185,8 @@ impl State {
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub schema: &'static str,
+    /// `report`: one of the kinds that `stockade.trial/1` has.
+    pub event: &'static str,
     pub id: String,
     pub subject: Arc<str>,
     pub image: String,

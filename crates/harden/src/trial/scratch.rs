@@ -14,11 +14,12 @@ use rustix::process::geteuid;
 use super::TrialError;
 use super::engine::Engine;
 use super::grant::Grant;
+use super::observe::parent;
 use super::owner::Owner;
 use super::program::{self, Limits, Saved};
 use super::workload::{Workload, source};
 
-/// Where a volume stands in the container that it is copied from.
+/// Where a volume stands in the container that it is copied from, or below it by the last name of its target.
 const COPY_FROM: &str = "/stockade-copy";
 /// Entries of a folder that are looked at for sockets.
 const MOST_ENTRIES: usize = 200_000;
@@ -95,30 +96,69 @@ impl fmt::Display for From<'_> {
     }
 }
 
+/// How copies reach a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// `docker cp` into the parent of a volume: into the volume itself, its own owner and mode would not change.
+    Beside,
+    /// `podman cp` into the volume, which it does not see from the parent. Of the volume itself the owner is lost.
+    Into,
+    /// Bound from the scratch folder: Podman gives a volume that is new to the container's user.
+    Bound,
+}
+
+/// The name of the folder itself in an archive that is unpacked and bound.
+const BOUND: &str = "volume";
+
+impl Way {
+    fn of(engine: &Engine) -> Way {
+        match engine.kind {
+            EngineKind::Podman if engine.local && geteuid().is_root() => Way::Bound,
+            EngineKind::Podman => Way::Into,
+            _ => Way::Beside,
+        }
+    }
+}
+
 impl From<'_> {
-    fn save(&self, archive: &Path, copying: &Copying<'_>) -> Result<Saved, TrialError> {
+    fn save(&self, target: &str, archive: &Path, copying: &Copying<'_>) -> Result<Saved, TrialError> {
         let engine = copying.engine;
+        let way = Way::of(engine);
         // What `podman cp` gives out is all root's, whoever owns it inside.
-        match self {
-            From::Volume(name) if engine.kind == EngineKind::Podman => {
-                return save(engine, &["volume", "export", name], archive, copying.limit);
-            }
-            From::Folder(path) if engine.kind == EngineKind::Podman && geteuid().is_root() => {
-                let mut file = new_file(archive)?;
-                return archive_folder(Path::new(path.as_str()), &mut file, copying.limit)
-                    .map_err(|error| TrialError::file(Path::new(path.as_str()), &error));
-            }
-            _ => {}
+        if way == Way::Bound
+            && let Some(folder) = self.folder(engine)?
+        {
+            let mut file = new_file(archive)?;
+            return archive_folder(&folder, BOUND, &mut file, copying.limit)
+                .map_err(|error| TrialError::file(&folder, &error));
         }
         // Through a container that is never started, so that the engine reads what its user may not.
+        let name = target.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let (place, wanted) = match way {
+            Way::Into => (COPY_FROM.to_owned(), format!("{COPY_FROM}/.")),
+            _ => (format!("{COPY_FROM}/{name}"), format!("{COPY_FROM}/{name}")),
+        };
         let option = match self {
-            From::Folder(path) => bind_option(path.as_str(), COPY_FROM, true),
-            From::Volume(name) => format!("--volume={name}:{COPY_FROM}:ro"),
+            From::Folder(path) => bind_option(path.as_str(), &place, true),
+            From::Volume(volume) => format!("--volume={volume}:{place}:ro"),
         };
         let container = create_unstarted(engine, &copying.workload.image, copying.labels, &[option])?;
-        let saved = save_from(engine, &container, &format!("{COPY_FROM}/."), archive, copying.limit);
+        let saved = save_from(engine, &container, &wanted, archive, copying.limit);
         engine.remove_container(&container)?;
         saved
+    }
+
+    /// Where it is on this machine.
+    fn folder(&self, engine: &Engine) -> Result<Option<PathBuf>, TrialError> {
+        match self {
+            From::Folder(path) => Ok(Some(PathBuf::from(path.as_str()))),
+            From::Volume(name) => {
+                let answer = engine.ask(&["volume", "inspect", name])?;
+                let answer = serde_json::from_str::<serde_json::Value>(&answer).unwrap_or_default();
+                let folder = answer.pointer("/0/Mountpoint").and_then(serde_json::Value::as_str);
+                Ok(folder.filter(|_| engine.local).map(PathBuf::from))
+            }
+        }
     }
 }
 
@@ -250,7 +290,7 @@ impl Scratch {
     ) -> Result<Option<Prepared>, TrialError> {
         let At { number, target, .. } = at;
         let archive = self.file(&format!("volume-{number}.tar"));
-        match from.save(&archive, copying)? {
+        match from.save(&target, &archive, copying)? {
             Saved::Whole => Ok(Some(Prepared::Copied { target, archive })),
             Saved::TooMuch => {
                 let _ = std::fs::remove_file(&archive);
@@ -265,44 +305,77 @@ impl Scratch {
     }
 
     /// The options of one run's mounts. `run` is its number: files of its own lie under it.
-    pub(super) fn options(&self, run: u32, has: impl Fn(&Grant) -> bool) -> Result<Vec<String>, TrialError> {
+    pub(super) fn options(
+        &self,
+        run: u32,
+        engine: &Engine,
+        has: impl Fn(&Grant) -> bool,
+    ) -> Result<Vec<String>, TrialError> {
+        // Where SELinux is on, a container reads what is labelled for it; these are copies.
+        let relabel = if engine.kind == EngineKind::Podman { ",relabel=private" } else { "" };
         let mut options = Vec::new();
         for (number, prepared) in self.prepared.iter().enumerate() {
             match prepared {
                 Prepared::Shared { option } => options.push(option.clone()),
                 Prepared::Granted { grant, option } if has(grant) => options.push(option.clone()),
                 Prepared::Granted { .. } => {}
-                Prepared::Copied { target, .. } | Prepared::Empty { target } => {
-                    options.push(format!("--volume={target}"));
+                Prepared::Copied { target, archive } if Way::of(engine) == Way::Bound => {
+                    let own = self.run_file(run, number);
+                    unpack(archive, &own).map_err(|error| TrialError::file(&own, &error))?;
+                    let folder = own.join(BOUND);
+                    options.push(bind_option(&folder.to_string_lossy(), target, false) + relabel);
                 }
+                // From the container that [`Scratch::fill`] makes.
+                Prepared::Copied { .. } => {}
+                Prepared::Empty { target } => options.push(format!("--volume={target}")),
                 Prepared::File { target, copy, read_only } => {
                     let own = self.run_file(run, number);
                     copy_with_owner(copy, &own).map_err(|error| TrialError::file(&own, &error))?;
-                    options.push(bind_option(&own.to_string_lossy(), target, *read_only));
+                    options.push(bind_option(&own.to_string_lossy(), target, *read_only) + relabel);
                 }
             }
         }
         Ok(options)
     }
 
-    /// Puts the copies into a container that is made and not yet started.
-    pub(super) fn fill(&self, engine: &Engine, container: &str) -> Result<(), TrialError> {
-        for prepared in &self.prepared {
-            let Prepared::Copied { target, archive } = prepared else { continue };
+    /// Puts the copies into new volumes of a container that is made for them and never started. A container with a
+    /// read-only root file system would not take them. Gives nothing where nothing is copied.
+    pub(super) fn fill(
+        &self,
+        engine: &Engine,
+        image: &str,
+        labels: &[String],
+    ) -> Result<Option<String>, TrialError> {
+        let copies = self.prepared.iter().filter_map(|prepared| match prepared {
+            Prepared::Copied { target, archive } => Some((target, archive)),
+            _ => None,
+        });
+        // A mount inside another is filled after it.
+        let mut copies: Vec<(&String, &PathBuf)> = copies.collect();
+        copies.sort();
+        let way = Way::of(engine);
+        if copies.is_empty() || way == Way::Bound {
+            return Ok(None);
+        }
+        let options: Vec<String> = copies.iter().map(|(target, _)| format!("--volume={target}")).collect();
+        let container = create_unstarted(engine, image, labels, &options)?;
+        for (target, archive) in copies {
             let input = File::open(archive).map_err(|error| TrialError::file(archive, &error))?;
-            let to = format!("{container}:{target}");
+            let into = format!("{container}:{target}");
+            let beside = format!("{container}:{}", parent(target.trim_end_matches('/')));
             // podman-cp(1), --archive: switched off, owners stay those of the archive.
-            let words: &[&str] = match engine.kind {
-                EngineKind::Podman => &["cp", "--archive=false", "-", &to],
-                _ => &["cp", "-", &to],
+            let words: &[&str] = match way {
+                Way::Into => &["cp", "--archive=false", "-", &into],
+                _ => &["cp", "-", &beside],
             };
             let output = engine.call_with(words, Some(input))?;
             if !output.success() {
                 let message = super::engine::last_words(&output.stderr);
+                engine.remove_container(&container)?;
                 return Err(TrialError::Engine { call: format!("filling {target}"), message });
             }
         }
-        Ok(())
+        Ok(Some(container))
     }
 
     /// A file of the trial's own.
@@ -316,7 +389,8 @@ impl Scratch {
 
     pub(super) fn end_run(&self, run: u32) {
         for number in 0..self.prepared.len() {
-            let _ = std::fs::remove_file(self.run_file(run, number));
+            let file = self.run_file(run, number);
+            let _ = std::fs::remove_file(&file).or_else(|_| std::fs::remove_dir_all(&file));
         }
     }
 }
@@ -386,8 +460,8 @@ fn new_file(path: &Path) -> Result<File, TrialError> {
     options.map_err(|error| TrialError::file(path, &error))
 }
 
-/// A folder as an archive, links as links; what is neither file, folder nor link is left out.
-fn archive_folder(folder: &Path, to: &mut File, most: u64) -> std::io::Result<Saved> {
+/// A folder as an archive under a name of its own, links as links; what is neither file, folder nor link is left out.
+fn archive_folder(folder: &Path, name: &str, to: &mut File, most: u64) -> std::io::Result<Saved> {
     let mut builder = tar::Builder::new(to);
     builder.follow_symlinks(false);
     let mut size = 0;
@@ -400,7 +474,7 @@ fn archive_folder(folder: &Path, to: &mut File, most: u64) -> std::io::Result<Sa
         if size > most {
             return Ok(Saved::TooMuch);
         }
-        let name = Path::new(".").join(&relative);
+        let name = Path::new(name).join(&relative);
         if metadata.is_dir() {
             builder.append_dir(&name, &path)?;
             for entry in std::fs::read_dir(&path)? {
@@ -422,6 +496,15 @@ fn bind_option(source: &str, target: &str, read_only: bool) -> String {
     };
     let read_only = if read_only { ",readonly" } else { "" };
     format!("--mount=type=bind,{},{}{read_only}", field("source", source), field("target", target))
+}
+
+/// An archive of [`archive_folder`]'s, with owners and modes.
+fn unpack(archive: &Path, to: &Path) -> std::io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    let mut archive = tar::Archive::new(File::open(archive)?);
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_ownerships(true);
+    archive.unpack(to)
 }
 
 fn copy_with_owner(from: &Path, to: &Path) -> std::io::Result<()> {

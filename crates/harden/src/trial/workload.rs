@@ -23,6 +23,14 @@ pub enum Target {
     Service { files: Vec<PathBuf>, service: String, engine: EngineKind },
 }
 
+impl Target {
+    /// A command line as one text, split as a shell splits it, with nothing expanded.
+    pub fn line(text: &str) -> Result<Target, TrialError> {
+        let words = shlex::split(text);
+        words.map(Target::Line).ok_or_else(|| TrialError::Line("a quote stays open in the line".into()))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Workload {
     pub(super) engine: EngineKind,

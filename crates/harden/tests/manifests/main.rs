@@ -103,7 +103,9 @@ fn effective(subject: &Subject, list: Vec<Remedy>) -> Vec<Remedy> {
         Remedy::UserNamespace => c.user_namespace.initial.value != Some(false),
         _ => !differences(c, &remedy.apply(c)).is_empty(),
     };
-    list.into_iter().filter(|remedy| editor::can(subject, remedy) && changes(remedy)).collect()
+    // Beside the host's namespaces a user namespace is no choice, but these go with it here.
+    let can = |remedy: &Remedy| *remedy == Remedy::UserNamespace || editor::can(subject, remedy);
+    list.into_iter().filter(|remedy| can(remedy) && changes(remedy)).collect()
 }
 
 struct Checked {

@@ -186,3 +186,14 @@ pub(crate) fn trial_when_asked() {
     let interrupt = interrupt_on_signals().unwrap();
     trial::run(&options, &Disk::new(), &Context::assumed(), &interrupt, &|_, _| {}).unwrap();
 }
+
+/// Each line against the published schema.
+pub(crate) fn matches_schema(lines: &str) {
+    let schema = include_str!("../../../../schemas/stockade.trial-1.schema.json");
+    let validator = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    for line in lines.lines() {
+        let value = serde_json::from_str(line).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{line}: {errors:?}");
+    }
+}

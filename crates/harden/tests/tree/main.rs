@@ -136,6 +136,9 @@ fn what_is_inserted_takes_the_indentation_of_the_file() {
         yaml("a:\n  b:\n    - 1\n", &insert("a", "x", value())),
         "a:\n  b:\n    - 1\n  x:\n    l:\n      - p\n      - \"q: r\"\n    m:\n      k: 1\n"
     );
+    let text = "{\"b\": [1]}\n";
+    let after = "{\"b\": [1], \"x\": {\"l\": [\"p\", \"q: r\"], \"m\": {\"k\": 1}}}\n";
+    assert_eq!(yaml(text, &insert("", "x", value())), after);
     assert_eq!(
         yaml("a:\n- n: 1\n", &append("a", value())),
         "a:\n- n: 1\n- l:\n  - p\n  - \"q: r\"\n  m:\n    k: 1\n"
@@ -210,8 +213,8 @@ fn the_comments_of_what_is_removed_stay() {
     assert_eq!(yaml("- n: 1 # c\n  m: 2\n", &remove("0", "n")), "- # c\n  m: 2\n");
     assert_eq!(yaml("- n: 1\n  # c\n  m: 2\n", &remove("0", "n")), "- # c\n  m: 2\n");
     assert_eq!(yaml("a: | # c\n  text\n  # text\nb: 1\n", &remove("", "a")), "# c\nb: 1\n");
-    assert_eq!(yaml("a:\n  b: 1 # c\nd: 1\n", &remove("a", "b")), "a:\n  {} # c\nd: 1\n");
-    assert_eq!(yaml("a:\n- 1 # c\n- 2 # d\n", &drop_items("a", &[0, 1])), "a:\n  []\n# c # d\n");
+    assert_eq!(yaml("a:\n  b: 1 # c\nd: 1\n", &remove("a", "b")), "a:\n  {}\n  # c\nd: 1\n");
+    assert_eq!(yaml("a:\n- 1 # c\n- 2 # d\n", &drop_items("a", &[0, 1])), "a:\n  []\n# c\n# d\n");
 }
 
 #[test]

@@ -16,6 +16,13 @@ pub const SCHEMA: &str = "stockade.harden/1";
 /// Writes one object and a newline.
 pub fn write(report: &HardenReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, out);
+    serde_json::to_writer(&mut out, &value(report)).map_err(io_error)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// The object itself, for those who put it into a larger one.
+pub fn value(report: &HardenReport<'_>) -> Value {
     let subjects: Vec<Value> = report.plan.subjects.iter().filter_map(|p| subject(report, p)).collect();
     let files: Vec<Value> = report
         .hardening
@@ -23,7 +30,7 @@ pub fn write(report: &HardenReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         .iter()
         .map(|file| json!({ "path": file.path, "diff": diff::unified(file) }))
         .collect();
-    let whole = json!({
+    json!({
         "schema": SCHEMA,
         "tool": { "name": TOOL, "version": report.version },
         "targets": report.targets,
@@ -32,10 +39,7 @@ pub fn write(report: &HardenReport<'_>, out: &mut dyn Write) -> io::Result<()> {
         "errors": report.world.problems,
         "subjects": subjects,
         "files": files,
-    });
-    serde_json::to_writer(&mut out, &whole).map_err(io_error)?;
-    out.write_all(b"\n")?;
-    out.flush()
+    })
 }
 
 fn subject(report: &HardenReport<'_>, planned: &Planned) -> Option<Value> {

@@ -16,21 +16,7 @@ pub struct Options {
 }
 
 pub fn write(report: &HardenReport<'_>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let mut sound = 0;
-    let mut shown = false;
-    for planned in &report.plan.subjects {
-        let Some(subject) = report.world.subjects.get(planned.subject) else { continue };
-        let state = report.state(planned);
-        if state == State::Sound && !options.all {
-            sound += 1;
-            continue;
-        }
-        subject_block(report, planned, subject, state, options, out)?;
-        shown = true;
-    }
-    if shown {
-        writeln!(out)?;
-    }
+    let sound = plan(report, options, out)?;
     for file in &report.hardening.files {
         let suggestion = report.hardening.is_suggestion(report.world, &file.path);
         if suggestion {
@@ -46,6 +32,26 @@ pub fn write(report: &HardenReport<'_>, options: &Options, out: &mut dyn Write) 
         }
     }
     summary(report, sound, out)
+}
+
+/// The plan alone, in words; gives how many subjects it passes over because they have nothing to change.
+pub fn plan(report: &HardenReport<'_>, options: &Options, out: &mut dyn Write) -> io::Result<usize> {
+    let mut sound = 0;
+    let mut shown = false;
+    for planned in &report.plan.subjects {
+        let Some(subject) = report.world.subjects.get(planned.subject) else { continue };
+        let state = report.state(planned);
+        if state == State::Sound && !options.all {
+            sound += 1;
+            continue;
+        }
+        subject_block(report, planned, subject, state, options, out)?;
+        shown = true;
+    }
+    if shown {
+        writeln!(out)?;
+    }
+    Ok(sound)
 }
 
 fn subject_block(

@@ -180,7 +180,14 @@ impl Remedy {
 
     /// The cost of its kind, and what is known of the image on top.
     pub fn cost(&self, c: &Confinement) -> u8 {
-        let kind = ENTRIES.get(self.id(c)).map_or(u8::MAX, |e| e.cost);
+        // Docker gives user namespaces to all of its containers or to none.
+        let of_engine = *self == Remedy::UserNamespace
+            && c.engine.as_ref().is_some_and(|engine| engine.kind == EngineKind::Docker);
+        let kind = match ENTRIES.get(self.id(c)) {
+            Some(entry) if of_engine => entry.engine_cost.unwrap_or(entry.cost),
+            Some(entry) => entry.cost,
+            None => u8::MAX,
+        };
         kind.saturating_add(needs::extra_cost(self, c))
     }
 
@@ -348,11 +355,17 @@ impl Remedy {
                 }
             }
             Remedy::RunAsNonRoot => {
-                c.identity.uid = Fact::unknown(origin());
+                // The very ids that are written: what they own on the host is judged with the plan.
+                let (user, group) = needs::user(c);
+                c.identity.uid = Fact::known(user, origin());
+                // A manifest says the group apart, and keeps its own; its group may be one that a socket is open to.
+                let engine = c.engine.as_ref().map(|engine| engine.kind);
+                let apart = matches!(engine, Some(EngineKind::Containerd | EngineKind::Crio));
+                if !apart || c.identity.gid.value.is_none_or(|gid| gid == 0) {
+                    c.identity.gid = Fact::known(group, origin());
+                }
                 let was_root = c.identity.root.value != Some(false);
                 c.identity.root = known(false);
-                // Its group may be one of the host's that a socket is open to.
-                c.identity.gid = Fact::known(needs::user(c).1, origin());
                 if let Some(handed) = handed_to_others(c).filter(|_| was_root) {
                     c.capabilities.ambient.value = Some(handed);
                     c.capabilities.inheritable.value = Some(handed);

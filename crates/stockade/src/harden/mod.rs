@@ -1,4 +1,9 @@
 //! `stockade harden`: targets become a world, the world a plan, the plan an edit that is proven before it is shown.
+//! Containers that run ([`live`]), the host itself ([`host`]) and trials ([`trial`]) go their own ways.
+
+mod host;
+mod live;
+pub(crate) mod trial;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,6 +27,9 @@ use crate::audit::{self, Input};
 use crate::settings::Settings;
 
 pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
+    if arguments.trial.trial {
+        return trial::run(arguments);
+    }
     let settings = Settings::read(arguments.config.as_ref())?;
     let mut targets = arguments.targets.clone();
     // `--check` takes a word only in a trial; here the word is a target.
@@ -48,12 +56,12 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
         context.host = Arc::new(host);
         notes = said;
     }
-    let mut input = Input::default();
-    let gather = |overlay: &Overlay, input: &mut Input| {
-        audit::gather(&targets, &arguments.run, &arguments.files, &context, overlay, input)
-    };
-    let mut world = gather(&Overlay::new(), &mut input)?;
-    world.notes.extend(notes);
+    let elsewhere: Vec<&String> = targets.iter().filter(|t| audit::is_live(t)).collect();
+    if !elsewhere.is_empty() && elsewhere.len() < targets.len() {
+        bail!(
+            "files are hardened where they stand, and what runs is written anew: name them in runs of their own"
+        );
+    }
     let pinned = |remedy: &Remedy, c: &Confinement| -> Vec<Arc<str>> {
         let forbid = keep.iter().filter(|keep| keep.forbids(remedy, c));
         forbid.map(|keep| keep.to_string().into()).collect()
@@ -66,6 +74,17 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
         pinned: &pinned,
         can: &editor::can,
     };
+    match elsewhere.as_slice() {
+        [] => {}
+        [target] if *target == "host:" => return host::run(arguments, &context.host),
+        targets => return live::run(arguments, targets, &asked, &context),
+    }
+    let mut input = Input::default();
+    let gather = |overlay: &Overlay, input: &mut Input| {
+        audit::gather(&targets, &arguments.run, &arguments.files, &context, overlay, input)
+    };
+    let mut world = gather(&Overlay::new(), &mut input)?;
+    world.notes.extend(notes);
     let plan = plan(&world, &asked);
     let texts =
         |path: &str| input.text_of(path).ok_or_else(|| "the file cannot be read again as text".to_owned());
@@ -113,27 +132,29 @@ fn write_files(world: &World, hardening: &Hardening, input: &Input) -> Vec<write
 }
 
 fn show(arguments: &Harden, report: &HardenReport<'_>) -> anyhow::Result<()> {
-    let write = |out: &mut dyn Write, terminal: bool| -> io::Result<()> {
-        match arguments.format {
-            HardenFormat::Text => {
-                let colour = audit::colour(arguments.color, terminal);
-                text::write(report, &text::Options { colour, all: arguments.all }, out)
-            }
-            HardenFormat::Json => json::write(report, out),
-            HardenFormat::Sarif => sarif::write(report, out),
-        }
-    };
+    write_to(arguments, &|out, colour| match arguments.format {
+        HardenFormat::Text => text::write(report, &text::Options { colour, all: arguments.all }, out),
+        HardenFormat::Json => json::write(report, out),
+        HardenFormat::Sarif => sarif::write(report, out),
+    })
+}
+
+/// Writes to the file that was asked for, or to standard output, with whether colours are wanted.
+fn write_to(
+    arguments: &Harden,
+    write: &dyn Fn(&mut dyn Write, bool) -> io::Result<()>,
+) -> anyhow::Result<()> {
     match &arguments.output {
         Some(path) => {
             let file = fs::File::create(path).with_context(|| path.display().to_string())?;
             let mut out = BufWriter::new(file);
-            write(&mut out, false)?;
+            write(&mut out, audit::colour(arguments.color, false))?;
             out.flush()?;
         }
         None => {
-            let terminal = io::stdout().is_terminal();
+            let colour = audit::colour(arguments.color, io::stdout().is_terminal());
             let mut out = BufWriter::new(io::stdout().lock());
-            match write(&mut out, terminal).and_then(|()| out.flush()) {
+            match write(&mut out, colour).and_then(|()| out.flush()) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
                 _ => {}
             }
