@@ -156,10 +156,11 @@ fn remedies(plan: &Remedies, indent: &str, out: &mut dyn Write) -> io::Result<()
         let behaviour = if advice.changes_behaviour { "" } else { "; changes no behaviour" };
         writeln!(
             out,
-            "{indent}{} [{}, cost {}{behaviour}]",
+            "{indent}{} [{}, cost {}{behaviour}]{}",
             one_line(&advice.summary),
             advice.id,
-            advice.cost
+            advice.cost,
+            advice.note.as_ref().map_or(String::new(), |note| format!(": {}", one_line(note)))
         )?;
     }
     Ok(())
