@@ -473,9 +473,12 @@ fn empty(
         .is_some_and(|p| p.is_mapping() && page.column(p.bytes().start) == page.column(first.start));
     let space = if beside_key { "  " } else { "" };
     let mut text = format!("{space}{}", cut.empty);
-    for comment in comments_of(page, first.start..last.end, scalars) {
-        text = format!("{text}{}{indent}{comment}", page.newline);
+    let inside = page.comments(first.start..last.end, scalars);
+    // The one behind the end stays beside the brackets, or on a line of its own behind the others.
+    let behind = page.trailing_comment(last.end).filter(|_| !inside.is_empty());
+    let end = behind.as_ref().map_or(last.end, |comment| comment.end);
+    for comment in inside.into_iter().chain(behind) {
+        text = format!("{text}{}{indent}{}", page.newline, page.slice(comment));
     }
-    let end = page.trailing_comment(last.end).map_or(last.end, |comment| comment.end);
     drafts.replace(&page.path, first.start..end, text)
 }
