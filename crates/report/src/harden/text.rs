@@ -108,7 +108,7 @@ fn subject_block(
     if let Some(why) = report.why_short(planned).filter(|_| state == State::Left) {
         writeln!(out, "  left: {}", one_line(&why))?;
     }
-    for group in planned.left.chunk_by(|a, b| is_alike(a, b)) {
+    for group in planned.left.chunk_by(is_alike) {
         what_is_left(group, out)?;
     }
     Ok(())
