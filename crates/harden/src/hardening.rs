@@ -239,7 +239,11 @@ fn check(
         let mut given = plan.engine_remedies(world, subject);
         given.extend(of_pod(world, remedies, refused, subject));
         let planned: Vec<Remedy> = list.iter().chain(&given).cloned().collect();
-        let mut more = verify::unplanned(&subject.confinement, &now.confinement, &planned);
+        // What is changed about a service is changed for those that extend it, where they do not say otherwise.
+        let below = plan::extended(subject, world).filter(|below| !refused.contains_key(below));
+        let inherited = below.filter_map(|below| remedies.get(below)).flatten();
+        let may: Vec<Remedy> = planned.iter().chain(inherited).cloned().collect();
+        let mut more = verify::unplanned(&subject.confinement, &now.confinement, &may);
         // Who leaves the host's network joins that of its neighbours.
         more.retain(|part| !(leaves_network && *part == verify::Part::Network));
         // Set-user-ID programs that were taken out.

@@ -430,6 +430,11 @@ fn unmeant(
         |(other, _)| matches!((&other.pod, &was.pod), (Some(a), Some(b)) if std::sync::Arc::ptr_eq(a, b)),
     );
     let mut all = list.to_vec();
+    // A service that is given a user gives it to those that extend it.
+    if was.confinement.identity.root.value != is.confinement.identity.root.value {
+        let below = techniques::plan::extended(was, world).filter_map(|i| lists.get(i)).flatten();
+        all.extend(below.filter(|r| **r == Remedy::RunAsNonRoot).cloned());
+    }
     all.extend(beside.flat_map(|(_, list)| list.clone()).filter(kubernetes::is_of_pod));
     // The engine's settings first: what is then asked for is asked of that engine.
     let meant = apply_all(&all, &apply_all(&of_engine, &was.confinement));

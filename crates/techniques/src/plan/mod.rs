@@ -269,6 +269,15 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
             })
         })
         .collect();
+    // Whoever extends a service that is given a user has it too, and needs what is left then.
+    for i in 0..given.subjects.len() {
+        let heir = given.subjects.get(i).filter(|heir| inherits_user(heir, &given, &subjects));
+        let Some(user) = heir.map(|heir| Remedy::RunAsNonRoot.apply(&heir.confinement)) else { continue };
+        if let (Some(subject), Some(planned)) = (given.subjects.get_mut(i), subjects.get_mut(i)) {
+            subject.confinement = Arc::new(user);
+            *planned = planner.one(i, subject, &[], planned.before);
+        }
+    }
     let mut after = planner.applied(&given, &subjects);
     // Ways to what stays open are cut from where they start. Each round closes at least one, or ends.
     for _ in 0..=world.subjects.len() {
@@ -320,6 +329,24 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         planned.plan.remedies.push(advice);
     }
     (cost, Plan { subjects, engine: set.to_vec(), after })
+}
+
+/// Services that this one extends, lowest first.
+pub fn extended<'w>(subject: &'w Subject, world: &'w World) -> impl Iterator<Item = usize> + 'w {
+    let declared = if subject.form == Form::Compose { subject.declared.as_slice() } else { &[] };
+    let below = declared.iter().filter(|place| Some(*place) != subject.place.as_ref());
+    below.filter_map(|place| world.subjects.iter().position(|s| s.place.as_ref() == Some(place)))
+}
+
+/// Whether the user of a Compose service is that of one it extends, which is planned to get another.
+fn inherits_user(heir: &Subject, world: &World, subjects: &[Planned]) -> bool {
+    let origin = &heir.confinement.identity.uid.origin;
+    heir.confinement.identity.root.value != Some(false)
+        && extended(heir, world).any(|below| {
+            let is_given = subjects.get(below).is_some_and(|p| p.remedies().contains(&Remedy::RunAsNonRoot));
+            let below = world.subjects.get(below);
+            is_given && below.is_some_and(|b| b.confinement.identity.uid.origin == *origin)
+        })
 }
 
 struct Planner<'a> {
