@@ -108,7 +108,7 @@ fn subject_block(
     if let Some(why) = report.why_short(planned).filter(|_| state == State::Left) {
         writeln!(out, "  left: {}", one_line(&why))?;
     }
-    for group in planned.left.chunk_by(|a, b| is_alike(a, b)) {
+    for group in planned.left.chunk_by(is_alike) {
         what_is_left(group, out)?;
     }
     Ok(())
@@ -156,10 +156,11 @@ fn remedies(plan: &Remedies, indent: &str, out: &mut dyn Write) -> io::Result<()
         let behaviour = if advice.changes_behaviour { "" } else { "; changes no behaviour" };
         writeln!(
             out,
-            "{indent}{} [{}, cost {}{behaviour}]",
+            "{indent}{} [{}, cost {}{behaviour}]{}",
             one_line(&advice.summary),
             advice.id,
-            advice.cost
+            advice.cost,
+            advice.note.as_ref().map_or(String::new(), |note| format!(": {}", one_line(note)))
         )?;
     }
     Ok(())

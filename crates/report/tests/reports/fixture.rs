@@ -127,6 +127,7 @@ fn advice(id: &str, summary: &str, cost: u8) -> Advice {
         summary: summary.into(),
         cost,
         changes_behaviour: true,
+        note: None,
         remedy: Remedy::RunAsNonRoot,
     }
 }

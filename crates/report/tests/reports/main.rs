@@ -3,6 +3,7 @@
 mod fixture;
 mod github;
 mod graph;
+mod harden;
 mod html;
 mod json;
 mod judged;

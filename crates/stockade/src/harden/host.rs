@@ -19,8 +19,6 @@ const SCHEMA: &str = "stockade.harden-host/1";
 pub(super) fn run(arguments: &Harden, host: &Arc<Host>) -> anyhow::Result<u8> {
     let docker = engine(EngineKind::Docker, host);
     let podman = engine(EngineKind::Podman, host);
-    let running = |found: &'_ Option<(Arc<Engine>, Raw)>| found.clone();
-    let (docker, podman) = (running(&docker), running(&podman));
     let known = Known {
         host,
         docker: docker.as_ref().map(|(engine, raw)| Running { engine, raw }),

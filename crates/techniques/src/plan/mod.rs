@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::judge::{Solved, Solver};
 use crate::keep::Keep;
+use crate::needs;
 use crate::reach::Reach;
 use crate::recommended;
 use crate::remedy::{Advice, Remedy, apply_all};
@@ -361,6 +362,7 @@ impl<'a> Planner<'a> {
 
     fn advice(&self, remedy: &Remedy, subject: &Subject) -> Advice {
         let mut advice = remedy.advice(&subject.confinement, subject.form);
+        advice.note = needs::advice_note(remedy, &subject.confinement);
         if let Some(cost) = self.asked.costs.get(&advice.id) {
             advice.cost = *cost;
         }

@@ -107,6 +107,9 @@ pub struct Advice {
     pub cost: u8,
     #[serde(rename = "changesBehaviour")]
     pub changes_behaviour: bool,
+    /// What is known of the image that bears on it; said in plans.
+    #[serde(skip)]
+    pub note: Option<String>,
     #[serde(skip)]
     pub remedy: Remedy,
 }
@@ -211,6 +214,7 @@ impl Remedy {
                 summary: id.into(),
                 cost: u8::MAX,
                 changes_behaviour: true,
+                note: None,
                 remedy: self.clone(),
             };
         };
@@ -229,6 +233,7 @@ impl Remedy {
             summary,
             cost: self.cost(c),
             changes_behaviour: entry.changes_behaviour,
+            note: None,
             remedy: self.clone(),
         }
     }
