@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use confinement::{Confinement, MountSource, NamespaceKind};
+use confinement::{Confinement, MountSource, Namespace, NamespaceKind};
 use techniques::remedy::{Remedy, apply_all};
 
 /// A part of a confinement, as messages name it.
@@ -187,7 +187,13 @@ pub fn undone(before: &Confinement, after: &Confinement, remedies: &[Remedy]) ->
     let planned = differences(before, &apply_all(remedies, before));
     let changed = differences(before, after);
     let unprivileged = remedies.contains(&Remedy::DropPrivileged) && changed.contains(&Part::Privileged);
-    let derived =
-        |part: &Part| unprivileged && matches!(part, Part::Cgroup | Part::KernelMount | Part::SeLinux);
+    // Without a pid and ipc namespace of its own, a container has no SELinux label.
+    let host = |kind| after.namespaces.get(kind).get() == Some(&Namespace::Host);
+    let unlabelled = host(NamespaceKind::Pid) || host(NamespaceKind::Ipc);
+    let derived = |part: &Part| match part {
+        Part::Cgroup | Part::KernelMount => unprivileged,
+        Part::SeLinux => unprivileged || unlabelled,
+        _ => false,
+    };
     planned.into_iter().filter(|part| !changed.contains(part) && !derived(part)).collect()
 }
