@@ -665,7 +665,7 @@ fn fingerprint(techniques: &[&str], subject: &Subject) -> String {
 }
 
 /// What was taken for granted anywhere in the world, with how many subjects it touches.
-fn assumptions(world: &World) -> Vec<(String, usize)> {
+pub fn assumptions(world: &World) -> Vec<(String, usize)> {
     let mut counts: HashMap<Arc<str>, usize> = HashMap::new();
     for subject in &world.subjects {
         let c = &*subject.confinement;

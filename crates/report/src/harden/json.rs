@@ -36,6 +36,7 @@ pub fn value(report: &HardenReport<'_>) -> Value {
         "targets": report.targets,
         "depth": report.depth,
         "written": report.wrote,
+        "assumptions": report.plan.assumptions.iter().map(|(text, _)| text).collect::<Vec<_>>(),
         "errors": report.world.problems,
         "subjects": subjects,
         "files": files,

@@ -226,6 +226,10 @@ fn summary(report: &HardenReport<'_>, sound: usize, out: &mut dyn Write) -> io::
     if some_file && !report.wrote {
         writeln!(out, "nothing is written yet: --write writes it, or pipe this to `git apply`")?;
     }
+    if !report.plan.assumptions.is_empty() {
+        let texts: Vec<&str> = report.plan.assumptions.iter().map(|(text, _)| text.as_str()).collect();
+        writeln!(out, "assumed: {}", texts.join("; "))?;
+    }
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use confinement::{Confinement, Form, Namespace, NamespaceKind, Origin, Subject, 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::judge::{Solved, Solver};
+use crate::judge::{self, Solved, Solver};
 use crate::keep::Keep;
 use crate::needs;
 use crate::reach::Reach;
@@ -126,6 +126,8 @@ pub struct Plan {
     pub engine: Vec<(usize, Remedy)>,
     /// The world as it will be, for checking what was written.
     pub after: World,
+    /// What was taken for granted anywhere, with how many subjects it touches.
+    pub assumptions: Vec<(String, usize)>,
 }
 
 impl Plan {
@@ -162,7 +164,7 @@ pub fn plan(world: &World, asked: &Asked<'_>) -> Plan {
         }
     }
     best.map_or_else(
-        || Plan { subjects: Vec::new(), engine: Vec::new(), after: world.clone() },
+        || Plan { subjects: Vec::new(), engine: Vec::new(), after: world.clone(), assumptions: Vec::new() },
         |(_, plan)| plan,
     )
 }
@@ -328,7 +330,7 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         planned.plan.cost += u32::from(advice.cost);
         planned.plan.remedies.push(advice);
     }
-    (cost, Plan { subjects, engine: set.to_vec(), after })
+    (cost, Plan { subjects, engine: set.to_vec(), after, assumptions: judge::assumptions(world) })
 }
 
 /// Services that this one extends, lowest first.
