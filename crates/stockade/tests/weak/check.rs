@@ -468,6 +468,11 @@ fn unmeant(
                 !(private(&meant) && private(&is.confinement))
             }
             Part::SeLinux => !may_label,
+            // Without the added ALL, a dropped ALL counts: fewer than meant, and never more.
+            Part::Capabilities => {
+                let (meant, is) = (&meant.capabilities.bounding, &is.confinement.capabilities.bounding);
+                meant.get().zip(is.get()).is_none_or(|(meant, is)| !is.minus(*meant).is_empty())
+            }
             // In the order they were written in, and the missing ones behind.
             Part::MaskedPaths => {
                 let set = |c: &Confinement| {
