@@ -181,9 +181,11 @@ pub fn change_entries(
     }
     let indent = page.indent_of(mapping, mapping.bytes().start)?;
     let Some(last) = parts.last() else { return Err(refuse(mapping, "has no entry")) };
+    page.check_rest(mapping, last.end)?;
+    let end = page.end_of_deeper_comments(last.end, indent.len());
     for (key, value) in insert {
         let text = render::entry_lines(key, value, &indent, &layout);
-        lines::insert_after(drafts, &page, mapping, last.end, depth(mapping) + 1, &text)?;
+        lines::insert_after(drafts, &page, mapping, end, depth(mapping) + 1, &text)?;
     }
     Ok(())
 }

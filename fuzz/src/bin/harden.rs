@@ -108,6 +108,10 @@ fuzz_target!(|bytes: &[u8]| {
         };
         let context = || format!("{list:?}\n--- before\n{text}\n--- after\n{}", done.after);
         assert!(after.problems.len() <= world.problems.len(), "{:?} {}", after.problems, context());
+        // Behind a fault that was told nothing need be as it is meant, and the program checks it again.
+        if !world.problems.is_empty() {
+            continue;
+        }
         check(&subject.confinement, &now.confinement, &list, &context);
     }
 });

@@ -135,6 +135,21 @@ impl Page {
         found
     }
 
+    /// The end of the comments on lines right below `end` that stand deeper than an indentation: they are about what
+    /// is above them.
+    pub(super) fn end_of_deeper_comments(&self, end: usize, indent: usize) -> usize {
+        let mut end = end;
+        while let Some(start) = self.next_line(end) {
+            let line = self.slice(start..self.line_end(start));
+            let deep = line.len() - line.trim_start_matches(' ').len();
+            if deep <= indent || !line.trim_start().starts_with('#') {
+                break;
+            }
+            end = start + line.trim_end().len();
+        }
+        end
+    }
+
     /// The comment behind the end of a value on its line.
     fn trailing_comment(&self, end: usize) -> Option<Range<usize>> {
         let line_end = self.line_end(end);

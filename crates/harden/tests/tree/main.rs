@@ -213,7 +213,7 @@ fn the_comments_of_what_is_removed_stay() {
     assert_eq!(yaml("- n: 1 # c\n  m: 2\n", &remove("0", "n")), "- # c\n  m: 2\n");
     assert_eq!(yaml("- n: 1\n  # c\n  m: 2\n", &remove("0", "n")), "- # c\n  m: 2\n");
     assert_eq!(yaml("a: | # c\n  text\n  # text\nb: 1\n", &remove("", "a")), "# c\nb: 1\n");
-    assert_eq!(yaml("a:\n  b: 1 # c\nd: 1\n", &remove("a", "b")), "a:\n  {}\n  # c\nd: 1\n");
+    assert_eq!(yaml("a:\n  b: 1 # c\nd: 1\n", &remove("a", "b")), "a:\n  {} # c\nd: 1\n");
     assert_eq!(yaml("a:\n- 1 # c\n- 2 # d\n", &drop_items("a", &[0, 1])), "a:\n  []\n# c\n# d\n");
 }
 

@@ -16,7 +16,7 @@ use techniques::plan::{Asked, Costs, Plan, plan};
 use techniques::remedy::{Remedy, apply_all};
 
 use crate::outcome::{Said, said};
-use crate::{Folder, copy, files_in, stockade, text, values};
+use crate::{Folder, files_in, stockade, text, values};
 
 /// How a case is hardened.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ pub(crate) struct Case {
     targets: Vec<String>,
 }
 
-/// What a run came to, for counting.
+/// What a run came to.
 pub(crate) struct Ran {
     pub(crate) subjects: Vec<Said>,
     pub(crate) faults: Vec<String>,
@@ -488,10 +488,4 @@ fn unmeant(
             _ => true,
         })
         .collect()
-}
-
-/// What the corpora are copied with, too.
-pub(crate) fn case_in(folder: &Folder, file: &Path) -> Case {
-    copy(file, folder.path());
-    Case::new(&folder.path().join(file.file_name().unwrap()))
 }
