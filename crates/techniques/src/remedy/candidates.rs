@@ -97,7 +97,14 @@ fn settings(condition: &Condition, c: &Confinement) -> Vec<Remedy> {
     };
     match condition {
         Condition::Root | Condition::InGroup(_) => vec![Remedy::RunAsNonRoot, Remedy::NoNewPrivileges],
-        Condition::Usable(_) => vec![Remedy::RunAsNonRoot, Remedy::NoNewPrivileges],
+        Condition::Usable(cap) => {
+            let mut list = vec![Remedy::RunAsNonRoot, Remedy::NoNewPrivileges];
+            // Podman hands another user than root what was added.
+            if c.identity.root.value == Some(false) {
+                list.extend(or_drop_privileged(drop_capability(*cap, c)));
+            }
+            list
+        }
         Condition::PrivilegesCanRise | Condition::SetuidPrograms => vec![Remedy::NoNewPrivileges],
         Condition::HostIds | Condition::InitialUserNamespace | Condition::SameIds => {
             vec![Remedy::UserNamespace]
