@@ -359,6 +359,8 @@ impl Remedy {
                     set.value = set.value.map(|s| s.minus(CapabilitySet::ALL.minus(*keep)));
                 }
             }
+            // Who is not root stays who it is.
+            Remedy::RunAsNonRoot if c.identity.root.value == Some(false) => {}
             Remedy::RunAsNonRoot => {
                 // The very ids that are written: what they own on the host is judged with the plan.
                 let (user, group) = needs::user(c);
@@ -369,9 +371,8 @@ impl Remedy {
                 if !apart || c.identity.gid.value.is_none_or(|gid| gid == 0) {
                     c.identity.gid = Fact::known(group, origin());
                 }
-                let was_root = c.identity.root.value != Some(false);
                 c.identity.root = known(false);
-                if let Some(handed) = handed_to_others(c).filter(|_| was_root) {
+                if let Some(handed) = handed_to_others(c) {
                     c.capabilities.ambient.value = Some(handed);
                     c.capabilities.inheritable.value = Some(handed);
                 }
