@@ -92,6 +92,8 @@ fuzz_target!(|bytes: &[u8]| {
     let name = if text.starts_with('{') { "/nowhere/config.json" } else { "/nowhere/fuzz" };
     let context = Context::assumed();
     let world = read(&text, name, &context);
+    // Behind a fault that was told nothing need be as it is meant, and the program checks it again.
+    let is_sound = world.problems.is_empty();
     for (i, subject) in world.subjects.iter().enumerate().take(4) {
         if subject.form == Form::Dockerfile || subject.form == Form::Daemon {
             continue;
@@ -103,15 +105,14 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let Some(done) = edited(&text, &Task::alone(subject, &list)) else { continue };
         let after = read(&done.after, name, &context);
+        if !is_sound {
+            continue;
+        }
         let Some(now) = after.subjects.iter().find(|s| s.id == subject.id) else {
             panic!("{} is gone after {list:?}:\n{}", subject.id, done.after);
         };
         let context = || format!("{list:?}\n--- before\n{text}\n--- after\n{}", done.after);
-        assert!(after.problems.len() <= world.problems.len(), "{:?} {}", after.problems, context());
-        // Behind a fault that was told nothing need be as it is meant, and the program checks it again.
-        if !world.problems.is_empty() {
-            continue;
-        }
+        assert!(after.problems.is_empty(), "{:?} {}", after.problems, context());
         check(&subject.confinement, &now.confinement, &list, &context);
     }
 });
