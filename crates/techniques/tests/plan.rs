@@ -66,7 +66,7 @@ fn instances() -> impl Strategy<Value = Instance> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_lightest_cover_weighs_what_brute_force_finds(mut instance in instances()) {
@@ -201,7 +201,7 @@ fn anything(_: &Subject, remedy: &Remedy) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What the search rests on: whatever makes a condition false is among the condition's candidates.
     #[test]
@@ -321,7 +321,7 @@ fn brute_force(subject: &Subject, depth: u8, limit: u32) -> Option<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_set_of_remedies_is_cheaper_than_the_plan(
