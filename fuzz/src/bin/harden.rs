@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use sources::gather::Overlay;
 use sources::{Context, gather};
 use techniques::plan::{Plan, Planned, Remedies};
-use techniques::remedy::{LimitKind, Remedy, apply_all, rule_text};
+use techniques::remedy::{LimitKind, Remedy, rule_text};
 use techniques::solver::Depth;
 
 /// All that could be asked of a container, as far as it would change something.
@@ -126,18 +126,17 @@ fuzz_target!(|bytes: &[u8]| {
             panic!("{} is gone after {list:?}:\n{}", subject.id, file.after);
         };
         let said = || format!("{list:?}\n--- before\n{text}\n--- after\n{}", file.after);
-        check(&subject.confinement, &now.confinement, &list, &said);
+        check(&now.confinement, &list, &said);
     }
 });
 
 /// What a remedy takes away is gone, whatever else the text says.
-fn check(was: &Confinement, is: &Confinement, list: &[Remedy], said: &dyn Fn() -> String) {
-    let meant = apply_all(list, was);
+fn check(is: &Confinement, list: &[Remedy], said: &dyn Fn() -> String) {
     if list.contains(&Remedy::DropPrivileged) {
-        assert_eq!(is.privileged.value, Some(false), "{}", said());
+        assert_ne!(is.privileged.value, Some(true), "{}", said());
     }
     if list.contains(&Remedy::RunAsNonRoot) {
-        assert_eq!(is.identity.root.value, meant.identity.root.value, "{}", said());
+        assert_ne!(is.identity.root.value, Some(true), "{}", said());
     }
     for remedy in list {
         if let Remedy::RemoveMount(target) = remedy {
