@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use confinement::EngineKind;
 use serde_json::Value;
@@ -131,12 +131,8 @@ impl Engine {
 
     fn remove(&self, labelled: &Labelled) -> Result<(), TrialError> {
         if labelled.is_network {
-            // What is on it went before it. One that another sweep removed meanwhile is no error.
-            let output = self.call(&["network", "rm", &labelled.name])?;
-            match output.success() || is_absent(&output.stderr) {
-                true => Ok(()),
-                false => Err(self.failed(&["network", "rm"], &output.stderr)),
-            }
+            // What is on it went before it.
+            self.call_until_gone(&["network", "rm", &labelled.name], &["network", "rm"])
         } else {
             self.remove_container(&labelled.name)
         }
@@ -150,11 +146,22 @@ impl Engine {
             words.extend(["--time", "0"]);
         }
         words.push(container);
-        let output = self.call(&words)?;
-        if output.success() || is_absent(&output.stderr) {
-            Ok(())
-        } else {
-            Err(self.failed(&["rm"], &output.stderr))
+        self.call_until_gone(&words, &["rm"])
+    }
+
+    /// Removes a thing. One that is gone already is no error; one that the engine is still busy with, because another
+    /// removal of it or of what is on it has not ended, is asked for again.
+    fn call_until_gone(&self, words: &[&str], name: &[&str]) -> Result<(), TrialError> {
+        let begun = Instant::now();
+        loop {
+            let output = self.call(words)?;
+            if output.success() || is_absent(&output.stderr) {
+                return Ok(());
+            }
+            if !is_busy(&output.stderr) || begun.elapsed() > BUSY {
+                return Err(self.failed(name, &output.stderr));
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 
@@ -191,6 +198,17 @@ struct Labelled {
 fn is_absent(message: &str) -> bool {
     let lower = message.to_lowercase();
     ["no such", "not known", "not found", "no container with"].iter().any(|text| lower.contains(text))
+}
+
+/// How long an engine may be busy with a removal that somebody else asked for.
+const BUSY: Duration = Duration::from_secs(20);
+
+/// "removal of container … is already in progress", "network … has active endpoints", "network is being used".
+fn is_busy(message: &str) -> bool {
+    let lower = message.to_lowercase();
+    ["already in progress", "active endpoints", "being used", "is in use"]
+        .iter()
+        .any(|text| lower.contains(text))
 }
 
 /// The end of a message, on one line.
@@ -250,5 +268,17 @@ mod tests {
         assert!(is_program("sh"));
         let error = Engine::new(EngineKind::Docker, vec!["no-such-docker".into()]).unwrap_err();
         assert!(error.to_string().contains("no-such-docker"));
+    }
+
+    #[test]
+    fn a_removal_that_another_one_has_begun_is_waited_for_and_no_failure() {
+        for message in [
+            "Error response from daemon: removal of container bf93abc is already in progress",
+            "Error response from daemon: error while removing network: network stockade-trial-1 has active endpoints",
+            "Error: \"stockade-trial-1\" has associated containers with it. network is being used",
+        ] {
+            assert!(is_busy(message) && !is_absent(message), "{message}");
+        }
+        assert!(!is_busy("Error response from daemon: permission denied"));
     }
 }
