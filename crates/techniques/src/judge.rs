@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use confinement::seccomp::Builtin;
 use confinement::{
@@ -153,8 +153,22 @@ pub(crate) struct Solved {
 /// Conditions with their truth.
 type Answers = Vec<(ConditionId, Truth)>;
 
+/// The answers about seccomp for a filter that is built in, which solvers on all threads share: a plan asks for the same
+/// few hundred bounding sets again and again.
+fn known_to_all(key: SeccompKey, catalogue: &Catalogue, c: &Confinement) -> Arc<Answers> {
+    static KNOWN: LazyLock<Mutex<HashMap<SeccompKey, Arc<Answers>>>> = LazyLock::new(Mutex::default);
+    if let Some(known) = KNOWN.lock().ok().and_then(|map| map.get(&key).cloned()) {
+        return known;
+    }
+    let answers = Arc::new(evaluate_seccomp(catalogue, c));
+    if let Ok(mut map) = KNOWN.lock() {
+        map.insert(key, answers.clone());
+    }
+    answers
+}
+
 /// What the answers about seccomp hang on.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct SeccompKey {
     builtin: Option<Builtin>,
     /// The address of a profile from a file, which the confinement keeps alive as long as this key.
@@ -170,7 +184,7 @@ pub struct Solver {
     catalogue: &'static Catalogue,
     solved: HashMap<Arc<Confinement>, Arc<Solved>>,
     solutions: HashMap<Vector, Arc<Solution>>,
-    seccomp: HashMap<SeccompKey, Answers>,
+    seccomp: HashMap<SeccompKey, Arc<Answers>>,
     /// By the host's address; the host is kept, so that the address stays its own.
     flaws: HashMap<usize, (Arc<Host>, Answers)>,
     hints: HashMap<(Vector, Option<EngineKind>, Form), Vec<Hint>>,
@@ -225,7 +239,9 @@ impl Solver {
         match kept_apart {
             // An address may be used again once its profile is gone, so only profiles that live as long as the program are kept.
             Some(key) if key.profile == 0 => {
-                for (id, truth) in self.seccomp.entry(key).or_insert_with(|| evaluate_seccomp(catalogue, c)) {
+                let answers =
+                    self.seccomp.entry(key.clone()).or_insert_with(|| known_to_all(key, catalogue, c));
+                for (id, truth) in answers.iter() {
                     vector.set(*id, *truth);
                 }
             }
