@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use confinement::{Form, Problem, Subject, World};
+use confinement::{Form, PodDeclaration, Problem, Subject, World};
 use sources::gather::Overlay;
 use techniques::judge::Solver;
 use techniques::plan::{self, Plan, Stands};
@@ -182,18 +182,38 @@ fn refuse_in(
     }
 }
 
-/// What the other containers of its pod have the pod say for all of them.
-fn of_pod(
-    world: &World,
-    remedies: &[Vec<Remedy>],
-    refused: &BTreeMap<usize, Problem>,
-    subject: &Subject,
-) -> Vec<Remedy> {
-    let Some(pod) = &subject.pod else { return Vec::new() };
-    let others = world.subjects.iter().zip(remedies).enumerate().filter(|(i, (other, _))| {
-        !refused.contains_key(i) && other.pod.as_ref().is_some_and(|p| Arc::ptr_eq(p, pod))
-    });
-    others.flat_map(|(_, (_, list))| list.iter().filter(|r| kubernetes::is_of_pod(r)).cloned()).collect()
+/// What is said for subjects in places that they share with others.
+struct Shared<'a> {
+    /// By engines, for their containers.
+    engine: Vec<(&'a Subject, &'a Remedy)>,
+    /// By pods, for their containers: by the address of the declaration, which the world keeps alive.
+    pods: HashMap<*const PodDeclaration, Vec<&'a Remedy>>,
+}
+
+impl<'a> Shared<'a> {
+    fn of(
+        world: &'a World,
+        plan: &'a Plan,
+        remedies: &'a [Vec<Remedy>],
+        refused: &BTreeMap<usize, Problem>,
+    ) -> Shared<'a> {
+        let mut pods: HashMap<*const PodDeclaration, Vec<&Remedy>> = HashMap::new();
+        for (i, (subject, list)) in world.subjects.iter().zip(remedies).enumerate() {
+            if let Some(pod) = subject.pod.as_ref().filter(|_| !refused.contains_key(&i)) {
+                pods.entry(Arc::as_ptr(pod))
+                    .or_default()
+                    .extend(list.iter().filter(|remedy| kubernetes::is_of_pod(remedy)));
+            }
+        }
+        Shared { engine: plan.engine_settings(world), pods }
+    }
+
+    fn reaching(&self, subject: &Subject) -> Vec<Remedy> {
+        let engine = self.engine.iter().filter(|(e, remedy)| plan::is_reached(subject, e, remedy));
+        let pod = subject.pod.as_ref().and_then(|pod| self.pods.get(&Arc::as_ptr(pod)));
+        let pod = pod.into_iter().flatten().map(|remedy| (*remedy).clone());
+        engine.map(|(_, remedy)| (*remedy).clone()).chain(pod).collect()
+    }
 }
 
 /// What does not hold of the world that was read again, by subject.
@@ -211,6 +231,7 @@ fn check(
         .iter()
         .flatten()
         .any(|r| matches!(r, Remedy::PrivateNamespace(confinement::NamespaceKind::Net) | Remedy::OwnNetwork));
+    let shared = Shared::of(world, plan, remedies, refused);
     let mut solver = Solver::new(Catalogue::get());
     let mut wrong = Vec::new();
     for (i, subject) in world.subjects.iter().enumerate() {
@@ -236,8 +257,7 @@ fn check(
             continue;
         }
         // What is said for the engine, or for the pod by another of its containers, reaches this subject too.
-        let mut given = plan.engine_remedies(world, subject);
-        given.extend(of_pod(world, remedies, refused, subject));
+        let given = shared.reaching(subject);
         let planned: Vec<Remedy> = list.iter().chain(&given).cloned().collect();
         // What is changed about a service is changed for those that extend it, where they do not say otherwise.
         let below = plan::extended(subject, world).filter(|below| !refused.contains_key(below));

@@ -421,7 +421,15 @@ fn unmeant(
         .iter()
         .zip(lists)
         .any(|(s, list)| s.form == confinement::Form::Daemon && list.is_empty());
-    let mut of_engine = if engine_is_refused { Vec::new() } else { plan.engine_remedies(world, was) };
+    let mut of_engine = if engine_is_refused {
+        Vec::new()
+    } else {
+        plan.engine_settings(world)
+            .into_iter()
+            .filter(|(e, r)| techniques::plan::is_reached(was, e, r))
+            .map(|(_, r)| r.clone())
+            .collect()
+    };
     if is_engine {
         of_engine.clear();
     }

@@ -49,6 +49,13 @@ pub struct Asked<'a> {
     pub can: &'a (dyn Fn(&Subject, &Remedy) -> bool + Sync),
 }
 
+impl Asked<'_> {
+    /// What a remedy costs: the user's word, or else the data's.
+    fn cost(&self, remedy: &Remedy, c: &Confinement) -> u8 {
+        self.costs.get(remedy.id(c)).copied().unwrap_or_else(|| remedy.cost(c))
+    }
+}
+
 /// Remedies that are made together, and what they cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remedies {
@@ -119,7 +126,7 @@ impl Planned {
 }
 
 /// The plan for a world.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub subjects: Vec<Planned>,
     /// Settings of engines that the plan makes: subject of the engine, and the remedy, which is in its plan too.
@@ -131,17 +138,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Settings of engines, planned or recommended, that reach a container of theirs.
-    pub fn engine_remedies(&self, world: &World, subject: &Subject) -> Vec<Remedy> {
-        let engine = |i: usize| world.subjects.get(i).filter(|s| s.form == Form::Daemon);
+    /// Settings of engines, planned or recommended, with the engine's subject.
+    pub fn engine_settings<'p>(&'p self, world: &'p World) -> Vec<(&'p Subject, &'p Remedy)> {
         let planned = self.engine.iter().map(|(i, remedy)| (*i, remedy));
         let recommended =
             self.subjects.iter().flat_map(|p| p.recommended.iter().map(|r| (p.subject, &r.advice.remedy)));
-        let reaches = |i: usize, remedy: &Remedy| {
-            engine(i).is_some_and(|e| e.realm == subject.realm) && follows(remedy, &subject.confinement)
+        let of_engine = |(i, remedy)| {
+            let subject: &Subject = world.subjects.get(i)?;
+            (subject.form == Form::Daemon).then_some((subject, remedy))
         };
-        planned.chain(recommended).filter(|(i, r)| reaches(*i, r)).map(|(_, r)| r.clone()).collect()
+        planned.chain(recommended).filter_map(of_engine).collect()
     }
+}
+
+/// Whether a setting of an engine reaches a subject.
+pub fn is_reached(subject: &Subject, engine: &Subject, remedy: &Remedy) -> bool {
+    engine.realm == subject.realm && follows(remedy, &subject.confinement)
 }
 
 /// Whether the subject itself must have the depth. An engine or an image is judged as the container it makes by
@@ -155,18 +167,12 @@ type Key = (Arc<Confinement>, Form, Vec<Way>);
 
 /// Plans every subject of a world.
 pub fn plan(world: &World, asked: &Asked<'_>) -> Plan {
+    let before = stands(world);
     let shared = engine_wide(world, asked);
-    let mut best: Option<(u64, Plan)> = None;
-    for set in subsets(&shared) {
-        let (cost, plan) = with_engine(world, asked, &set);
-        if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-            best = Some((cost, plan));
-        }
-    }
-    best.map_or_else(
-        || Plan { subjects: Vec::new(), engine: Vec::new(), after: world.clone(), assumptions: Vec::new() },
-        |(_, plan)| plan,
-    )
+    let plans = subsets(&shared).map(|set| with_engine(world, asked, &before, &set));
+    // The empty set is always among them.
+    let (_, plan) = plans.min_by_key(|(cost, _)| *cost).unwrap_or_default();
+    Plan { assumptions: judge::assumptions(world), ..plan }
 }
 
 /// How deep a subject is, and the other one that the shortest way leads through.
@@ -178,7 +184,11 @@ pub struct Stands {
 
 /// The depth of every subject as the world is, ways through others included.
 pub fn stands(world: &World) -> Vec<Stands> {
-    let (solved, reach) = solved_by(&mut Solver::new(Catalogue::get()), world);
+    stands_by(&mut Solver::new(Catalogue::get()), world)
+}
+
+fn stands_by(solver: &mut Solver, world: &World) -> Vec<Stands> {
+    let (solved, reach) = solved_by(solver, world);
     let one = |(i, s): (usize, &Arc<Solved>)| match reach.chain(i, s.depth) {
         Some(chain) => {
             let next = chain.hops.get(1).map(|(next, _)| *next);
@@ -187,15 +197,6 @@ pub fn stands(world: &World) -> Vec<Stands> {
         None => Stands { depth: s.depth, through: None },
     };
     solved.iter().enumerate().map(one).collect()
-}
-
-fn depths_by(solver: &mut Solver, world: &World) -> Vec<Depth> {
-    let (solved, reach) = solved_by(solver, world);
-    let least = |(i, s): (usize, &Arc<Solved>)| match reach.chain(i, s.depth) {
-        Some(chain) => s.depth.least(chain.depth),
-        None => s.depth,
-    };
-    solved.iter().enumerate().map(least).collect()
 }
 
 fn solved_by(solver: &mut Solver, world: &World) -> (Vec<Arc<Solved>>, Reach) {
@@ -244,18 +245,15 @@ fn subsets<T: Clone>(of: &[T]) -> impl Iterator<Item = Vec<T>> + '_ {
 }
 
 /// The plan where these settings of engines are made. Its cost: what cannot be closed weighs more than any remedy.
-fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u64, Plan) {
+fn with_engine(world: &World, asked: &Asked<'_>, before: &[Stands], set: &[(usize, Remedy)]) -> (u64, Plan) {
     let mut given = world.clone();
     for (engine, remedy) in set {
-        let realm = world.subjects.get(*engine).map(|s| s.realm.clone());
-        for subject in given.subjects.iter_mut().filter(|s| Some(&s.realm) == realm.as_ref()) {
-            if follows(remedy, &subject.confinement) {
-                subject.confinement = Arc::new(remedy.apply(&subject.confinement));
-            }
+        let Some(engine) = world.subjects.get(*engine) else { continue };
+        for subject in given.subjects.iter_mut().filter(|s| is_reached(s, engine, remedy)) {
+            subject.confinement = Arc::new(remedy.apply(&subject.confinement));
         }
     }
     let mut planner = Planner::new(asked);
-    let before = depths_by(&mut planner.solver, world);
     // Each thread takes a run of neighbours, which are most alike, and keeps its own memory.
     let run = given.subjects.len().div_ceil(rayon::current_num_threads()).max(4);
     let mut subjects: Vec<Planned> = given
@@ -264,10 +262,9 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         .enumerate()
         .flat_map_iter(|(chunk, run_of)| {
             let mut planner = Planner::new(asked);
-            let before = &before;
             run_of.iter().enumerate().map(move |(at, subject)| {
                 let i = chunk * run + at;
-                planner.one(i, subject, &[], before.get(i).copied().unwrap_or(Depth::NONE))
+                planner.one(i, subject, &[], before.get(i).map_or(Depth::NONE, |b| b.depth))
             })
         })
         .collect();
@@ -301,8 +298,8 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         }
         after = planner.applied(&given, &subjects);
     }
-    for (depth, planned) in depths_by(&mut planner.solver, &after).into_iter().zip(&mut subjects) {
-        planned.after = depth;
+    for (stands, planned) in stands_by(&mut planner.solver, &after).into_iter().zip(&mut subjects) {
+        planned.after = stands.depth;
     }
     let mut cost: u64 = 0;
     for planned in &mut subjects {
@@ -330,7 +327,7 @@ fn with_engine(world: &World, asked: &Asked<'_>, set: &[(usize, Remedy)]) -> (u6
         planned.plan.cost += u32::from(advice.cost);
         planned.plan.remedies.push(advice);
     }
-    (cost, Plan { subjects, engine: set.to_vec(), after, assumptions: judge::assumptions(world) })
+    (cost, Plan { subjects, engine: set.to_vec(), after, assumptions: Vec::new() })
 }
 
 /// Services that this one extends, lowest first.
@@ -365,9 +362,7 @@ impl<'a> Planner<'a> {
     fn advice(&self, remedy: &Remedy, subject: &Subject) -> Advice {
         let mut advice = remedy.advice(&subject.confinement, subject.form);
         advice.note = needs::advice_note(remedy, &subject.confinement);
-        if let Some(cost) = self.asked.costs.get(&advice.id) {
-            advice.cost = *cost;
-        }
+        advice.cost = self.asked.cost(remedy, &subject.confinement);
         advice
     }
 
@@ -414,7 +409,6 @@ impl<'a> Planner<'a> {
         if let Some(known) = self.done.get(&key) {
             return Planned { subject: i, before, ..known.clone() };
         }
-        let c = &*subject.confinement;
         let mut problem = Obligations::new(&mut self.solver, subject, ways, self.asked);
         let covers = if problem.is_met() {
             cover::Covers { found: vec![cover::Found { chosen: Vec::new(), weight: 0 }], proven: true }
@@ -425,7 +419,6 @@ impl<'a> Planner<'a> {
         let sets: Vec<Vec<Remedy>> = covers.found.iter().map(|f| problem.remedies(&f.chosen)).collect();
         let first = sets.first().cloned().unwrap_or_default();
         let left = if is_asked(subject) { problem.left(&first) } else { Vec::new() };
-        let after = self.solver.depth(&apply_all(&first, c));
         let mut plans = sets.into_iter().map(|set| {
             let remedies: Vec<Advice> = set.iter().map(|r| self.advice(r, subject)).collect();
             Remedies { cost: remedies.iter().map(|a| u32::from(a.cost)).sum(), remedies }
@@ -434,6 +427,8 @@ impl<'a> Planner<'a> {
         let alternatives = plans.filter(|p| !p.remedies.is_empty()).collect();
         let recommended = self.recommended(subject, &first);
         let proven = covers.proven;
+        // What it comes to hangs on the others' plans too, and is solved when all are made.
+        let after = before;
         let planned = Planned { subject: i, before, after, plan, recommended, alternatives, left, proven };
         self.done.insert(key, planned.clone());
         planned

@@ -102,8 +102,7 @@ impl<'a> Obligations<'a> {
         let number = allowed.then_some(self.remedies.len() as Choice);
         if allowed {
             // Cost decides; then fewer remedies; then those that take back what was asked for.
-            let id = remedy.id(c);
-            let cost = self.asked.costs.get(id).copied().unwrap_or_else(|| remedy.cost(c));
+            let cost = self.asked.cost(&remedy, c);
             let weight = u64::from(cost.max(1)) << 20 | 1 << 8 | u64::from(!remedy.takes_back());
             self.weights.push(weight);
             self.remedies.push(remedy.clone());

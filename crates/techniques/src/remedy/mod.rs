@@ -321,44 +321,12 @@ impl Remedy {
         let known = |value: bool| Fact::known(value, origin());
         match self {
             Remedy::DropPrivileged => drop_privileged(c),
-            Remedy::DropCapability(cap) => {
-                let sets = &mut c.capabilities;
-                for set in [
-                    &mut sets.bounding,
-                    &mut sets.effective,
-                    &mut sets.permitted,
-                    &mut sets.inheritable,
-                    &mut sets.ambient,
-                ] {
-                    set.value = set.value.map(|s| s.without(*cap));
-                }
-            }
+            Remedy::DropCapability(cap) => keep_only(c, Some(CapabilitySet::ALL.without(*cap))),
             Remedy::RemoveAllCapabilities => {
                 let default = c.engine.as_ref().map(|engine| engine.default_capabilities());
-                let sets = &mut c.capabilities;
-                for set in [
-                    &mut sets.bounding,
-                    &mut sets.effective,
-                    &mut sets.permitted,
-                    &mut sets.inheritable,
-                    &mut sets.ambient,
-                ] {
-                    set.value =
-                        set.value.zip(default).map(|(s, default)| s.minus(CapabilitySet::ALL.minus(default)));
-                }
+                keep_only(c, default);
             }
-            Remedy::KeepCapabilities(keep) => {
-                let sets = &mut c.capabilities;
-                for set in [
-                    &mut sets.bounding,
-                    &mut sets.effective,
-                    &mut sets.permitted,
-                    &mut sets.inheritable,
-                    &mut sets.ambient,
-                ] {
-                    set.value = set.value.map(|s| s.minus(CapabilitySet::ALL.minus(*keep)));
-                }
-            }
+            Remedy::KeepCapabilities(keep) => keep_only(c, Some(*keep)),
             // Who is not root stays who it is.
             Remedy::RunAsNonRoot if c.identity.root.value == Some(false) => {}
             Remedy::RunAsNonRoot => {
@@ -521,6 +489,20 @@ pub fn apply_all<'a>(remedies: impl IntoIterator<Item = &'a Remedy>, c: &Confine
         remedy.make(&mut c);
     }
     c
+}
+
+/// Leaves in every set what is in `keep`; where that is not known, nothing is known of the sets.
+fn keep_only(c: &mut Confinement, keep: Option<CapabilitySet>) {
+    let sets = &mut c.capabilities;
+    for set in [
+        &mut sets.bounding,
+        &mut sets.effective,
+        &mut sets.permitted,
+        &mut sets.inheritable,
+        &mut sets.ambient,
+    ] {
+        set.value = set.value.zip(keep).map(|(set, keep)| set.minus(CapabilitySet::ALL.minus(keep)));
+    }
 }
 
 /// Podman gives another user than root what was added, as ambient capabilities
