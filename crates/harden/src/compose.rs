@@ -783,13 +783,8 @@ impl Change<'_> {
                     }
                 }
             }
-            Remedy::EngineClientCertificates
-            | Remedy::NoServiceAccountToken
-            | Remedy::NarrowGrants { .. }
-            | Remedy::RemoveSecret
-            | Remedy::PinImage
-            | Remedy::OwnNetwork
-            | Remedy::ReadOnlyCgroup => return Err(self.refuse(task, remedy)),
+            // As `can` says.
+            _ => return Err(self.refuse(task, remedy)),
         }
         Ok(())
     }

@@ -388,14 +388,8 @@ impl<'p, 'a> Change<'p, 'a> {
             | Remedy::RemoveMount(_)
             | Remedy::ReadOnlyMount(_)
             | Remedy::PrivatePropagation(_) => {}
-            Remedy::RemoveDevice(_)
-            | Remedy::RemoveDeviceRule(_)
-            | Remedy::EngineClientCertificates
-            | Remedy::NarrowGrants { .. }
-            | Remedy::RemoveSecret
-            | Remedy::PinImage
-            | Remedy::OwnNetwork
-            | Remedy::ReadOnlyCgroup => return Err(self.refuse("a manifest of a pod cannot say this")),
+            // As `can` says.
+            _ => return Err(self.refuse("a manifest of a pod cannot say this")),
         }
         Ok(())
     }

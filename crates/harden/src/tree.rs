@@ -195,16 +195,6 @@ pub fn append_item(drafts: &mut Drafts<'_>, sequence: &Node, value: &Value) -> R
     change_items(drafts, sequence, &Items { append: vec![value.clone()], ..Items::default() })
 }
 
-/// Replaces one item of a sequence.
-pub fn replace_item(
-    drafts: &mut Drafts<'_>,
-    sequence: &Node,
-    position: usize,
-    value: &Value,
-) -> Result<(), Refusal> {
-    change_items(drafts, sequence, &Items { replace: vec![(position, value.clone())], ..Items::default() })
-}
-
 /// Takes away items of a sequence; without any item left, it is `[]`.
 pub fn remove_items(drafts: &mut Drafts<'_>, sequence: &Node, positions: &[usize]) -> Result<(), Refusal> {
     change_items(drafts, sequence, &Items { remove: positions.to_vec(), ..Items::default() })

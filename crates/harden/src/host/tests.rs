@@ -122,6 +122,7 @@ fn weak() -> (Root, Host, Engine, Raw) {
     root.mode("/srv/data", 0o750);
     root.mode("/dev/kmsg", 0o600);
     let raw = Raw {
+        engine: None,
         info: json!({"DockerRootDir": "/var/lib/docker", "Images": 3, "Swarm": {"LocalNodeState": "inactive"}}),
         containers: vec![
             container(
@@ -425,6 +426,7 @@ fn no_answer_of_an_engine_makes_it_stop() {
     let engine = docker();
     for answer in &odd {
         let raw = Raw {
+            engine: None,
             info: answer.clone(),
             containers: vec![Inspected { container: answer.clone(), image: None }],
             volumes: vec![answer.clone()],

@@ -80,11 +80,12 @@ fn connect(made: &Made, network: &Attachment) -> String {
 /// A word as a POSIX shell takes it for itself.
 pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { single_quoted(word) }
+}
+
+/// A word that a shell takes for itself whatever is in it, and whatever its place.
+pub(crate) fn single_quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// A list of `key=value` for `--mount` and `--gpus`, which read it as a line of CSV (Go encoding/csv).

@@ -13,7 +13,7 @@ mod podman;
 mod remedied;
 mod yaml;
 
-pub(crate) use line::quote;
+pub(crate) use line::{quote, single_quoted};
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use sources::run::{GivenOption, split};
 
 use super::TrialError;
 use super::grant::Grant;
+use crate::live::single_quoted;
 
 /// What is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +151,7 @@ pub(super) fn read(
 
 fn of_line(words: &[String], context: &Context, allow_host_network: bool) -> Result<Workload, TrialError> {
     let split = split(words).map_err(TrialError::Line)?;
-    let text = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let text = words.iter().map(|word| single_quoted(word)).collect::<Vec<_>>().join(" ");
     let world = sources::run::read_line(&text, &"-".into(), 1, context);
     let subject = only(world, |_| true)?;
     let mut workload = Workload::of(split.engine, split.program, split.image, subject);
@@ -219,11 +220,6 @@ fn only(world: World, meant: impl Fn(&Subject) -> bool) -> Result<Subject, Trial
         Some(subject) if problems.is_empty() => Ok(subject),
         _ => Err(TrialError::Problems(problems)),
     }
-}
-
-/// A word as a shell reads it back, whatever is in it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 impl Workload {

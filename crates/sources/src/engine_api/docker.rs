@@ -49,11 +49,8 @@ pub fn docker_raw_at(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Raw, Pro
 }
 
 fn raw_at(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Raw, HttpError> {
-    let mut client = Client { endpoint, prefix: String::new() };
-    client.prefix = api_prefix(&client.get("/version", "docker version")?.root());
-    let info = client.get("/info", "docker info")?.into_json();
-    let all = client.get("/containers/json?all=1", "docker ps")?;
-    let mut raw = Raw { info, ..Raw::default() };
+    let Opened { client, info, all, engine, .. } = Opened::at(endpoint, &mut World::default())?;
+    let mut raw = Raw { engine: Some(engine), info: info.into_json(), ..Raw::default() };
     for listed in all.root().list().iter().filter_map(listed).filter(|c| c.is_wanted(wanted)) {
         let path = format!("/containers/{}/json", http::encode(&listed.id));
         let Some(container) = gone(client.get(&path, "docker inspect"))? else { continue };
@@ -102,6 +99,31 @@ impl Client<'_> {
     }
 }
 
+/// What is asked of every daemon first.
+struct Opened<'a> {
+    client: Client<'a>,
+    version: Answer,
+    info: Answer,
+    /// All its containers.
+    all: Answer,
+    /// It runs on this machine.
+    local: bool,
+    engine: Arc<Engine>,
+}
+
+impl<'a> Opened<'a> {
+    fn at(endpoint: &'a Endpoint, world: &mut World) -> Result<Opened<'a>, HttpError> {
+        let mut client = Client { endpoint, prefix: String::new() };
+        let version = client.get("/version", "docker version")?;
+        client.prefix = api_prefix(&version.root());
+        let info = client.get("/info", "docker info")?;
+        let all = client.get("/containers/json?all=1", "docker ps")?;
+        let local = matches!(endpoint, Endpoint::Unix(_)) && is_this_machine(&info.root());
+        let engine = engine(&client, &version.root(), &info.root(), local, endpoint, world)?;
+        Ok(Opened { client, version, info, all, local, engine: Arc::new(engine) })
+    }
+}
+
 /// The same for the daemon at `endpoint`.
 pub fn docker_at(endpoint: &Endpoint, wanted: Wanted<'_>, host: &Arc<Host>) -> Told {
     let realm: Arc<str> = endpoint.to_string().into();
@@ -121,15 +143,8 @@ fn read(
     let started = Instant::now();
     let mut told = Told::default();
     let source = source_name(EngineKind::Docker, &realm);
-    let mut client = Client { endpoint, prefix: String::new() };
-    let version = client.get("/version", "docker version")?;
-    client.prefix = api_prefix(&version.root());
-    let info = client.get("/info", "docker info")?;
-    let all = client.get("/containers/json?all=1", "docker ps")?;
-
-    let local = matches!(endpoint, Endpoint::Unix(_)) && is_this_machine(&info.root());
+    let Opened { client, version, info, all, local, engine } = Opened::at(endpoint, &mut told.world)?;
     let host = if local { this_host.clone() } else { Arc::new(host_of(&version.root(), &info.root())) };
-    let engine = Arc::new(engine(&client, &version.root(), &info.root(), local, endpoint, &mut told.world)?);
     let list: Vec<Listed> = all.root().list().iter().filter_map(listed).collect();
     let neighbours = Neighbours {
         names: list.iter().map(|c| (c.id.clone(), c.name.clone())).collect(),

@@ -133,9 +133,10 @@ pub(super) fn raw(wanted: Wanted<'_>) -> Result<Raw, Problem> {
 }
 
 fn raw_by(way: &Way, wanted: Wanted<'_>) -> Result<Raw, Failure> {
-    let info = way.ask(&Question::Info, "podman info")?.into_json();
+    let info = way.ask(&Question::Info, "podman info")?;
     let all = way.ask(&Question::Containers, "podman ps")?;
-    let mut raw = Raw { info, ..Raw::default() };
+    let engine = Arc::new(engine(&info.root(), way.is_local()));
+    let mut raw = Raw { engine: Some(engine), info: info.into_json(), ..Raw::default() };
     for listed in all.root().list().iter().filter_map(listed).filter(|c| c.is_wanted(wanted)) {
         let Some(container) = gone(way.ask(&Question::Container(&listed.id), "podman inspect"))? else {
             continue;
@@ -175,6 +176,10 @@ fn program() -> Option<PathBuf> {
 }
 
 impl Way {
+    fn is_local(&self) -> bool {
+        !matches!(self, Way::Service(Endpoint::Tcp(_)))
+    }
+
     fn ask(&self, question: &Question<'_>, asked: impl Into<Arc<str>>) -> Result<Answer, Failure> {
         let bytes = match self {
             Way::Service(endpoint) => {
@@ -269,7 +274,7 @@ fn read(way: &Way, realm: Arc<str>, wanted: Wanted<'_>, this_host: &Arc<Host>) -
     let source = source_name(EngineKind::Podman, &realm);
     let info = way.ask(&Question::Info, "podman info")?;
     let all = way.ask(&Question::Containers, "podman ps")?;
-    let local = !matches!(way, Way::Service(Endpoint::Tcp(_)));
+    let local = way.is_local();
     let engine = Arc::new(engine(&info.root(), local));
     let list: Vec<Listed> = all.root().list().iter().filter_map(listed).collect();
     let volumes = match volumes(way, &realm) {

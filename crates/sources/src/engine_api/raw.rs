@@ -1,7 +1,9 @@
 //! An engine's own answers, as it gives them: for those who write a container anew or propose settings for the
 //! engine, and so need what a confinement leaves out (names, addresses, commands).
 
-use confinement::{EngineKind, Problem};
+use std::sync::Arc;
+
+use confinement::{Engine, EngineKind, Problem};
 use serde_json::Value;
 
 use super::{Wanted, docker, podman};
@@ -17,6 +19,8 @@ pub struct Inspected {
 /// What one engine says of itself and of what it holds.
 #[derive(Clone, Debug, Default)]
 pub struct Raw {
+    /// The engine as these answers set it up; there in all that an engine answered.
+    pub engine: Option<Arc<Engine>>,
     pub info: Value,
     pub containers: Vec<Inspected>,
     pub volumes: Vec<Value>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::harden::host::{self, Known, Options, Remap, Running};
 use anyhow::bail;
-use confinement::{Engine, EngineKind, Host, Subject};
+use confinement::{EngineKind, Host};
 use serde_json::json;
 use sources::engine_api::{self, Raw, Wanted};
 
@@ -17,13 +17,10 @@ const SCHEMA: &str = "stockade.harden-host/1";
 
 /// 0 where nothing is to be changed or it was written; with `--check` 1 where a file is to be changed.
 pub(super) fn run(arguments: &Harden, host: &Arc<Host>) -> anyhow::Result<u8> {
-    let docker = engine(EngineKind::Docker, host);
-    let podman = engine(EngineKind::Podman, host);
-    let known = Known {
-        host,
-        docker: docker.as_ref().map(|(engine, raw)| Running { engine, raw }),
-        podman: podman.as_ref().map(|(engine, raw)| Running { engine, raw }),
-    };
+    let wanted = Wanted { name: None, stopped: true };
+    let docker = engine_api::raw(EngineKind::Docker, wanted).ok();
+    let podman = engine_api::raw(EngineKind::Podman, wanted).ok();
+    let known = Known { host, docker: running(docker.as_ref()), podman: running(podman.as_ref()) };
     let remap = match arguments.userns_remap {
         UsernsRemap::Safe => Remap::WhereNothingBreaks,
         UsernsRemap::Always => Remap::Always,
@@ -49,13 +46,7 @@ pub(super) fn run(arguments: &Harden, host: &Arc<Host>) -> anyhow::Result<u8> {
 }
 
 /// An engine that answers here, and all it holds; `None` where none does.
-fn engine(kind: EngineKind, host: &Arc<Host>) -> Option<(Arc<Engine>, Raw)> {
-    let wanted = Wanted { name: None, stopped: true };
-    let raw = engine_api::raw(kind, wanted).ok()?;
-    let told = match kind {
-        EngineKind::Podman => engine_api::podman(wanted, host),
-        _ => engine_api::docker(wanted, host),
-    };
-    let engine = told.world.subjects.iter().find_map(|s: &Subject| s.confinement.engine.clone())?;
-    Some((engine, raw))
+fn running(raw: Option<&Raw>) -> Option<Running<'_>> {
+    let raw = raw?;
+    Some(Running { engine: raw.engine.as_deref()?, raw })
 }

@@ -95,17 +95,11 @@ fn containers(
     context: &Context,
 ) -> Result<Vec<Result<Anew, Problem>>, Problem> {
     let raw = engine_api::raw(kind, wanted)?;
-    let told = match kind {
-        EngineKind::Podman => engine_api::podman(wanted, &context.host),
-        _ => engine_api::docker(wanted, &context.host),
+    let Some(engine) = &raw.engine else {
+        let message = "the engine does not say how it is set up";
+        return Err(Problem::new(format!("{}:", kind.name()), message));
     };
-    let engine = told.world.subjects.iter().find_map(|s| s.confinement.engine.clone());
-    let Some(engine) = engine else {
-        return Err(told.world.problems.into_iter().next().unwrap_or_else(|| {
-            Problem::new(format!("{}:", kind.name()), "the engine does not say how it is set up")
-        }));
-    };
-    Ok(raw.containers.iter().map(|inspected| anew(inspected, &engine, asked, context)).collect())
+    Ok(raw.containers.iter().map(|inspected| anew(inspected, engine, asked, context)).collect())
 }
 
 fn anew(
