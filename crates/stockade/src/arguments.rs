@@ -40,16 +40,8 @@ pub(crate) struct Audit {
     #[arg(value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
 
-    /// A `docker run` or `podman run` line to judge
-    #[arg(long, value_name = "LINE")]
-    pub(crate) run: Vec<String>,
-
-    /// Compose files of one project, in order: a later one changes an earlier one
-    #[arg(short = 'f', long = "file", value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-
     #[command(flatten)]
-    pub(crate) context: ContextArguments,
+    pub(crate) given: Given,
 
     /// Show a path when fewer walls than this stand in its way; 1 shows what is open now
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -84,16 +76,8 @@ pub(crate) struct Harden {
     #[arg(value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
 
-    /// A `docker run` or `podman run` line to harden
-    #[arg(long, value_name = "LINE")]
-    pub(crate) run: Vec<String>,
-
-    /// Compose files of one project, in order: a later one changes an earlier one
-    #[arg(short = 'f', long = "file", value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-
     #[command(flatten)]
-    pub(crate) context: ContextArguments,
+    pub(crate) given: Given,
 
     /// Walls that must stand in every path to the host
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -170,6 +154,21 @@ pub(crate) enum HardenFormat {
     Text,
     Json,
     Sarif,
+}
+
+/// What is read beside the targets, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Given {
+    /// A `docker run` or `podman run` line as a target
+    #[arg(long, value_name = "LINE")]
+    pub(crate) run: Vec<String>,
+
+    /// Compose files of one project, in order: a later one changes an earlier one
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) context: ContextArguments,
 }
 
 /// What files do not say.

@@ -27,19 +27,19 @@ use crate::arguments::{Audit, Colour, ContextArguments, Format, Threshold};
 const MAX_STDIN_BYTES: u64 = 64 << 20;
 
 pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
-    let mut context = context(&arguments.context)?;
     let mut input = Input::default();
     let here = is_bare(arguments);
     let targets = if here { whatever_is_here() } else { arguments.targets.clone() };
-    let mut problems = Vec::new();
-    if arguments.context.facts.is_none() && targets.iter().any(|t| is_live(t)) {
-        let (host, notes) = read_host();
-        context.host = Arc::new(host);
-        problems = notes;
-    }
-    let mut world =
-        gather(&targets, &arguments.run, &arguments.files, &context, &Overlay::new(), &mut input)?;
-    world.notes.extend(problems);
+    let (context, notes) = context_of(&arguments.given.context, &targets)?;
+    let mut world = gather(
+        &targets,
+        &arguments.given.run,
+        &arguments.given.files,
+        &context,
+        &Overlay::new(),
+        &mut input,
+    )?;
+    world.notes.extend(notes);
     let standards = standards(arguments, &world)?;
     let judgement = judge::judge(&world, Options { depth: arguments.depth });
     let report = Report {
@@ -125,7 +125,7 @@ impl Input {
 
 /// Whether nothing was named to be judged.
 fn is_bare(arguments: &Audit) -> bool {
-    arguments.targets.is_empty() && arguments.run.is_empty() && arguments.files.is_empty()
+    arguments.targets.is_empty() && arguments.given.run.is_empty() && arguments.given.files.is_empty()
 }
 
 /// Targets that are read from this machine as it runs.
@@ -282,6 +282,21 @@ fn standards(arguments: &Audit, world: &World) -> anyhow::Result<Vec<(usize, Sta
         results.extend(wanted.iter().map(|standard| (i, policy::evaluate(standard, pod))));
     }
     Ok(results)
+}
+
+/// The context for these targets, with this host read where one of them runs on it, and notes on what could not be
+/// read of it.
+pub(crate) fn context_of(
+    arguments: &ContextArguments,
+    targets: &[String],
+) -> anyhow::Result<(Context, Vec<Problem>)> {
+    let mut context = context(arguments)?;
+    if arguments.facts.is_some() || !targets.iter().any(|t| is_live(t)) {
+        return Ok((context, Vec::new()));
+    }
+    let (host, notes) = read_host();
+    context.host = Arc::new(host);
+    Ok((context, notes))
 }
 
 /// The engines, host and image users that files are judged with.

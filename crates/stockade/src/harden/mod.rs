@@ -17,7 +17,6 @@ use anyhow::{Context as _, bail};
 use confinement::{Confinement, Problem, World};
 use report::harden::{HardenReport, IsTyped, json, sarif, text};
 use sources::gather::Overlay;
-use sources::host::read_host;
 use techniques::keep::Keep;
 use techniques::plan::{Asked, is_asked, plan};
 use techniques::remedy::Remedy;
@@ -35,7 +34,7 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
     // `--check` takes a word only in a trial; here the word is a target.
     let check = arguments.check.is_some();
     targets.extend(arguments.check.iter().flatten().cloned());
-    if targets.is_empty() && arguments.run.is_empty() && arguments.files.is_empty() {
+    if targets.is_empty() && arguments.given.run.is_empty() && arguments.given.files.is_empty() {
         bail!(
             "nothing is named to be hardened; name a file, a folder, `-`, docker:NAME or host:, or give --run"
         );
@@ -49,13 +48,7 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
         .chain(&settings.harden.keep)
         .map(|text| Keep::parse(text))
         .collect::<Result<_, _>>()?;
-    let mut context = audit::context(&arguments.context)?;
-    let mut notes = Vec::new();
-    if arguments.context.facts.is_none() && targets.iter().any(|t| audit::is_live(t)) {
-        let (host, said) = read_host();
-        context.host = Arc::new(host);
-        notes = said;
-    }
+    let (context, notes) = audit::context_of(&arguments.given.context, &targets)?;
     let elsewhere: Vec<&String> = targets.iter().filter(|t| audit::is_live(t)).collect();
     if !elsewhere.is_empty() && elsewhere.len() < targets.len() {
         bail!(
@@ -81,7 +74,7 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
     }
     let mut input = Input::default();
     let gather = |overlay: &Overlay, input: &mut Input| {
-        audit::gather(&targets, &arguments.run, &arguments.files, &context, overlay, input)
+        audit::gather(&targets, &arguments.given.run, &arguments.given.files, &context, overlay, input)
     };
     let mut world = gather(&Overlay::new(), &mut input)?;
     world.notes.extend(notes);

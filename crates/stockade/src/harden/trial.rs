@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Harden) -> anyhow::Result<u8> {
         bail!("--trial finds what is needed and writes nothing yet: leave --write out");
     }
     let options = options(arguments)?;
-    let context = audit::context(&arguments.context)?;
+    let context = audit::context(&arguments.given.context)?;
     let interrupt = trial::interrupt_on_signals().context("signals cannot be handled")?;
     let bar = bar(&options);
     let progress = |number: u32, doing: &str| {
@@ -134,9 +134,9 @@ fn options(arguments: &Harden) -> anyhow::Result<Options> {
             "a trial needs --check: a command run inside, `host:COMMAND`, `health`, http://:PORT/PATH or `exit`"
         );
     };
-    let target = match (&asked.service, arguments.run.as_slice()) {
+    let target = match (&asked.service, arguments.given.run.as_slice()) {
         (Some(service), []) => {
-            let mut files = arguments.files.clone();
+            let mut files = arguments.given.files.clone();
             files.extend(arguments.targets.iter().map(PathBuf::from));
             if files.is_empty() {
                 bail!("--service is of a Compose file: name that too");
