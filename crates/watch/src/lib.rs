@@ -1,0 +1,5 @@
+#![forbid(unsafe_code)]
+//! Run time: events joined with what is known of processes and containers, attempts and rule matches, alerts, the
+//! store, and the outputs. Data comes from `sensor` or `capture`, and goes to the store and the outputs.
+
+pub mod alert;
