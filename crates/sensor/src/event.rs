@@ -304,10 +304,16 @@ pub enum What {
     },
     Chroot {
         path: Text,
+        /// The directory as the kernel found it; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     PivotRoot {
         new_root: Text,
         put_old: Text,
+        /// What `new_root` named as the kernel found it; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Setuid {
         call: String,
@@ -664,13 +670,111 @@ pub enum What {
     },
 }
 
+macro_rules! kinds {
+    ($($kind:ident = $name:literal),* $(,)?) => {
+        /// What kind of thing was done: a variant of [`What`] without its facts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind { $($kind),* }
+
+        impl Kind {
+            pub const ALL: &'static [Kind] = &[$(Kind::$kind),*];
+            /// As in JSON.
+            pub const fn name(self) -> &'static str {
+                match self { $(Kind::$kind => $name),* }
+            }
+        }
+
+        impl What {
+            pub const fn kind(&self) -> Kind {
+                match self { $(What::$kind { .. } => Kind::$kind),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Fork = "fork",
+    Execve = "execve",
+    Exit = "exit",
+    Kill = "kill",
+    MemfdCreate = "memfd-create",
+    MakeExecutable = "make-executable",
+    Setns = "setns",
+    Unshare = "unshare",
+    CloneNamespaces = "clone-namespaces",
+    Chroot = "chroot",
+    PivotRoot = "pivot-root",
+    Setuid = "setuid",
+    Capset = "capset",
+    UnexplainedGain = "unexplained-gain",
+    Prctl = "prctl",
+    Keyctl = "keyctl",
+    Ptrace = "ptrace",
+    OtherProcess = "other-process",
+    Mount = "mount",
+    Umount = "umount",
+    Fsopen = "fsopen",
+    Fsconfig = "fsconfig",
+    Fsmount = "fsmount",
+    OpenTree = "open-tree",
+    MoveMount = "move-mount",
+    MountSetattr = "mount-setattr",
+    Open = "open",
+    OpenByHandle = "open-by-handle",
+    Close = "close",
+    Write = "write",
+    Truncate = "truncate",
+    Rename = "rename",
+    Link = "link",
+    Symlink = "symlink",
+    Unlink = "unlink",
+    Mkdir = "mkdir",
+    Mknod = "mknod",
+    Chmod = "chmod",
+    Chown = "chown",
+    Setxattr = "setxattr",
+    Ioctl = "ioctl",
+    Chdir = "chdir",
+    Dup = "dup",
+    ReceivedFile = "received-file",
+    NameToHandle = "name-to-handle",
+    Splice = "splice",
+    Socket = "socket",
+    Connect = "connect",
+    Bind = "bind",
+    Listen = "listen",
+    Accept = "accept",
+    Send = "send",
+    Receive = "receive",
+    Netlink = "netlink",
+    Module = "module",
+    Bpf = "bpf",
+    Kexec = "kexec",
+    Reboot = "reboot",
+    PerfEventOpen = "perf-event-open",
+    Userfaultfd = "userfaultfd",
+    Syslog = "syslog",
+    SetTime = "set-time",
+    SetName = "set-name",
+    Iopl = "iopl",
+    Personality = "personality",
+    RareCall = "rare-call",
+    IoUringSetup = "io-uring-setup",
+    IoUringRequest = "io-uring-request",
+    UsermodeHelper = "usermode-helper",
+    CapabilityUsed = "capability-used",
+    ContainerStarted = "container-started",
+    ContainerEnded = "container-ended",
+    CgroupMade = "cgroup-made",
+    CgroupRemoved = "cgroup-removed",
+    Blind = "blind",
+    Tampering = "tampering",
+}
+
 impl What {
     /// The event's name: its variant, in kebab-case, as in JSON.
     pub fn name(&self) -> String {
-        serde_json::to_value(self)
-            .ok()
-            .and_then(|v| v.get("event").and_then(|n| n.as_str().map(str::to_owned)))
-            .unwrap_or_default()
+        self.kind().name().to_owned()
     }
 }
 
@@ -678,5 +782,32 @@ impl Event {
     /// Whether the kernel did what was asked.
     pub fn succeeded(&self) -> bool {
         self.result >= 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_kind_is_the_one_in_json() {
+        let all = [
+            What::Fork { child: Task::default(), child_inside: 1, flags: 0 },
+            What::OpenByHandle { file: File::default(), flags: 0 },
+            What::IoUringSetup { entries: 1, flags: 0 },
+            What::CgroupMade { id: 1, path: "/".into() },
+        ];
+        for what in all {
+            let json = serde_json::to_value(&what).unwrap();
+            assert_eq!(json["event"], what.kind().name());
+        }
+    }
+
+    #[test]
+    fn a_text_reads_from_a_plain_string_and_from_its_own_json() {
+        let plain: Text = serde_json::from_str("\"/etc\"").unwrap();
+        assert_eq!(plain, Text { text: "/etc".into(), source: Source::Kernel, cut: false });
+        let cut = Text { text: "/etc".into(), source: Source::User, cut: true };
+        assert_eq!(serde_json::from_str::<Text>(&serde_json::to_string(&cut).unwrap()).unwrap(), cut);
     }
 }
