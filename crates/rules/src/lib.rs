@@ -1,3 +1,11 @@
 #![forbid(unsafe_code)]
 //! The Falco rule language: read, checked, compiled, matched. It does not know where events come from: whoever has
 //! one answers for its fields.
+
+pub mod event;
+pub mod fields;
+pub mod types;
+
+pub use event::{Event, Network, Value};
+pub use fields::{Field, FieldId};
+pub use types::EventType;
