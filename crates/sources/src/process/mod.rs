@@ -109,6 +109,8 @@ fn subject(
         namespace: None,
         confinement: Arc::new(confinement),
         pod: None,
+        labels: Default::default(),
+        made: None,
     };
     (subject, notes)
 }
