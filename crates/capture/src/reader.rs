@@ -25,7 +25,7 @@ const MOST_LARGE_EVENT: u32 = 64 << 20;
 const CHUNK: usize = 1 << 20;
 
 /// One thing that a capture tells.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Item<'a> {
     /// A section begins: nothing of the one before holds any more.
     Section {
