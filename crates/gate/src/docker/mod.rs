@@ -1,0 +1,4 @@
+//! The Docker API as a door: what a request asks the daemon for, read as the daemon reads it.
+
+pub mod go_json;
+pub mod route;
