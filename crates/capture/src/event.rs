@@ -75,9 +75,12 @@ impl<'a> Event<'a> {
         Event::new(header, kind, Order::Little, body)
     }
 
-    /// The same event with another body of the same layout: for what a reader kept of an enter event.
-    pub fn with_body<'b>(&self, body: &'b [u8]) -> Option<Event<'b>> {
-        (body.len() == self.body.len()).then_some(Event { body, ..*self })
+    /// Copies the event into `kept`, whose memory is used again.
+    #[inline]
+    pub fn keep(&self, kept: &mut Kept) {
+        kept.header = Some((Event { body: &[], ..*self }, self.body.len()));
+        kept.body.clear();
+        kept.body.extend_from_slice(self.body);
     }
 
     pub fn body(&self) -> &'a [u8] {
@@ -165,6 +168,29 @@ impl<'a> Event<'a> {
         let number =
             self.raw(0).and_then(|bytes| self.order.unsigned(bytes)).and_then(|n| u16::try_from(n).ok());
         number.and_then(table::call_name).unwrap_or("unknown")
+    }
+}
+
+/// A copy of an event, for when its call returns: what it was called with is needed then.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    header: Option<(Event<'static>, usize)>,
+    body: Vec<u8>,
+}
+
+impl Kept {
+    #[inline]
+    pub fn event(&self) -> Option<Event<'_>> {
+        let (event, length) = self.header?;
+        Some(Event { body: self.body.get(..length)?, ..event })
+    }
+
+    pub fn code(&self) -> Option<u16> {
+        self.header.map(|(event, _)| event.code)
+    }
+
+    pub fn clear(&mut self) {
+        self.header = None;
     }
 }
 

@@ -25,7 +25,7 @@ const MOST_LARGE_EVENT: u32 = 64 << 20;
 const CHUNK: usize = 1 << 20;
 
 /// One thing that a capture tells.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Item<'a> {
     /// A section begins: nothing of the one before holds any more.
     Section {
@@ -36,7 +36,8 @@ pub enum Item<'a> {
     Machine(Machine<'a>),
     Interface(Interface<'a>),
     Account(Account<'a>),
-    Process(Process<'a>),
+    // Boxed, so that events, which are far more, stay small.
+    Process(Box<Process<'a>>),
     /// A descriptor of this thread.
     Descriptor(i64, Descriptor<'a>),
     Event(Event<'a>),
@@ -394,7 +395,9 @@ impl Reader {
             entry = Walk::new(bytes, *order);
         }
         let item = match kind {
-            Kind::Processes(version) => Process::read(&mut entry, version).map(Item::Process),
+            Kind::Processes(version) => {
+                Process::read(&mut entry, version).map(|found| Item::Process(Box::new(found)))
+            }
             Kind::Descriptors { sized } => {
                 Descriptor::read(&mut entry, sized).map(|found| Item::Descriptor(thread, found))
             }

@@ -24,7 +24,7 @@ pub struct Writer<W: Write> {
 
 enum Output<W: Write> {
     Plain(W),
-    Gzip(GzEncoder<W>),
+    Gzip(Box<GzEncoder<W>>),
 }
 
 impl<W: Write> Write for Output<W> {
@@ -59,7 +59,7 @@ impl<W: Write> Writer<W> {
     /// Begins a capture on `out`, compressed or not.
     pub fn new(out: W, compress: bool) -> Result<Self, Error> {
         let out = if compress {
-            Output::Gzip(GzEncoder::new(out, Compression::default()))
+            Output::Gzip(Box::new(GzEncoder::new(out, Compression::default())))
         } else {
             Output::Plain(out)
         };

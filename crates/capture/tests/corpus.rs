@@ -136,7 +136,7 @@ fn copy(file: &Path, compress: bool) -> Vec<u8> {
                 writer.interfaces(interfaces.drain(..)).unwrap();
                 writer.accounts(accounts.drain(..)).unwrap();
             }
-            Item::Process(process) => writer.processes([process]).unwrap(),
+            Item::Process(process) => writer.processes([*process]).unwrap(),
             Item::Descriptor(thread, descriptor) => writer.descriptors(thread, [descriptor]).unwrap(),
             Item::Event(event) => writer.event(&event).unwrap(),
         }
