@@ -3,6 +3,7 @@
 //! allow what is not, and its verdict stands beside the one about escape.
 
 pub mod pod_security;
+pub mod published;
 
 pub use pod_security::{
     ControlResult, Level, Standard, StandardError, StandardResult, Verdict, Violation, evaluate,
