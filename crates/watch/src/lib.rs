@@ -4,4 +4,7 @@
 
 pub mod alert;
 pub mod clock;
+pub mod containers;
 pub mod executables;
+pub mod exposure;
+pub mod trail;
