@@ -4,5 +4,8 @@
 
 pub mod alert;
 pub mod clock;
+pub mod containers;
 pub mod executables;
 pub mod store;
+pub mod exposure;
+pub mod trail;
