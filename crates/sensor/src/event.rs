@@ -207,11 +207,6 @@ pub struct File {
     pub upper_layer: bool,
     /// Made by memfd_create(2), or a file without a name.
     pub nameless: bool,
-    /// Inode number of the mount namespace that the mount it was reached through belongs to; 0 where the call failed or
-    /// the mount is the kernel's own. Where it is not the task's own, the file came through a leaked descriptor or
-    /// /proc/PID/root.
-    #[serde(default)]
-    pub mount_namespace: u32,
 }
 
 /// An address of a socket.
@@ -265,11 +260,7 @@ pub enum What {
         /// `NAME=value`, the first ones; empty unless asked for.
         environment: Vec<String>,
         directory: Text,
-<<<<<<< HEAD
         /// The mount namespace that the working directory's mount is in; 0 where not known.
-=======
-        /// Inode number of the mount namespace of the working directory's mount; see [`File::mount_namespace`].
->>>>>>> sensor
         #[serde(default)]
         directory_mount_namespace: u32,
         terminal: Option<(u32, u32)>,
@@ -541,15 +532,12 @@ pub enum What {
         family: u32,
         kind: u32,
         peer: Option<Task>,
-<<<<<<< HEAD
         /// The name that the listener bound, whatever the caller calls it: a path of the listener's namespace.
         #[serde(default)]
         bound: Option<Text>,
-=======
         /// The socket's file, of a Unix socket bound to a path; zeros elsewhere.
         #[serde(default)]
         peer_file: FileId,
->>>>>>> sensor
     },
     Bind {
         address: Address,
