@@ -165,12 +165,15 @@ fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
 }
 
 fn meta(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-    let found = connection.query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0)).optional()?;
+    let found =
+        connection.query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0)).optional()?;
     Ok(found.unwrap_or(0))
 }
 
 fn set_meta(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)")?.execute(params![name, value])?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)")?
+        .execute(params![name, value])?;
     Ok(())
 }
 
@@ -199,7 +202,8 @@ impl Database {
     fn begin(&mut self, boot_id: &str) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         transaction.execute("INSERT OR IGNORE INTO boots (id) VALUES (?)", [boot_id])?;
-        self.boot = transaction.query_row("SELECT boot FROM boots WHERE id = ?", [boot_id], |row| row.get(0))?;
+        self.boot =
+            transaction.query_row("SELECT boot FROM boots WHERE id = ?", [boot_id], |row| row.get(0))?;
         self.next_seq = meta(&transaction, "next-seq")?.max(1);
         self.promised = unsigned(meta(&transaction, "promised")?);
         for kind in Kind::ALL {
@@ -285,7 +289,8 @@ impl Database {
 
     /// Bytes in use within the file.
     pub(super) fn used(&self) -> rusqlite::Result<u64> {
-        let pages = pragma(&self.connection, "page_count")?.saturating_sub(pragma(&self.connection, "freelist_count")?);
+        let pages = pragma(&self.connection, "page_count")?
+            .saturating_sub(pragma(&self.connection, "freelist_count")?);
         Ok(unsigned(pages) * PAGE)
     }
 
@@ -314,7 +319,9 @@ impl Database {
     fn delete_oldest(&mut self) -> rusqlite::Result<()> {
         let all: Vec<String> = Kind::ALL
             .into_iter()
-            .map(|kind| format!("SELECT seq FROM (SELECT seq FROM {} ORDER BY seq LIMIT {CHUNK})", table(kind)))
+            .map(|kind| {
+                format!("SELECT seq FROM (SELECT seq FROM {} ORDER BY seq LIMIT {CHUNK})", table(kind))
+            })
             .collect();
         let oldest = format!(
             "SELECT max(seq) FROM (SELECT seq FROM ({}) ORDER BY seq LIMIT {CHUNK})",
@@ -323,7 +330,8 @@ impl Database {
         let transaction = self.connection.transaction()?;
         let last: Option<i64> = transaction.query_row(&oldest, [], |row| row.get(0))?;
         for kind in Kind::ALL {
-            transaction.execute(&format!("DELETE FROM {} WHERE seq <= ?", table(kind)), [last.unwrap_or(0)])?;
+            transaction
+                .execute(&format!("DELETE FROM {} WHERE seq <= ?", table(kind)), [last.unwrap_or(0)])?;
         }
         transaction.commit()
     }
@@ -400,11 +408,8 @@ fn insert(transaction: &Transaction<'_>, record: &Record, boot: i64, seq: i64) -
         Record::Blind(_) | Record::Loss(_) | Record::Heartbeat(_) | Record::Trail(_) => {}
     }
     let places = vec!["?"; columns.len()].join(", ");
-    let sql = format!(
-        "INSERT OR REPLACE INTO {} ({}) VALUES ({places})",
-        table(record.kind()),
-        columns.join(", ")
-    );
+    let sql =
+        format!("INSERT OR REPLACE INTO {} ({}) VALUES ({places})", table(record.kind()), columns.join(", "));
     transaction.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(values))?;
     Ok(())
 }
@@ -460,7 +465,9 @@ pub(super) fn move_aside(path: &Path, now: Now) -> io::Result<PathBuf> {
         .filter_map(|entry| entry.ok().map(|e| e.path()))
         .filter(|p| {
             p.file_name().is_some_and(|n| {
-                n.to_string_lossy().strip_prefix(&stamp).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+                n.to_string_lossy()
+                    .strip_prefix(&stamp)
+                    .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
             })
         })
         .collect();

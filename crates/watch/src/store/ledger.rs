@@ -61,9 +61,11 @@ impl Ledger {
             *to = from;
         }
         let mut bytes = [0; LENGTH];
-        let earlier = file.read_exact_at(&mut bytes, 0).ok().and_then(|()| parse(&bytes)).map(|(given, boot)| {
-            Earlier { given, same_boot: boot == here }
-        });
+        let earlier = file
+            .read_exact_at(&mut bytes, 0)
+            .ok()
+            .and_then(|()| parse(&bytes))
+            .map(|(given, boot)| Earlier { given, same_boot: boot == here });
         let given = earlier.as_ref().map_or([0; KINDS], |e| e.given);
         Ok((Ledger { file, given, boot: here }, earlier))
     }

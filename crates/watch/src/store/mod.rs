@@ -14,9 +14,9 @@ mod ledger;
 pub mod query;
 mod queue;
 mod record;
-mod schema;
 #[cfg(test)]
 pub(crate) mod samples;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;

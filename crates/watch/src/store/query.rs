@@ -66,8 +66,9 @@ impl Reader {
             Err(error) if needs_no_journal(&error, path) => connect(path, true).map_err(sqlite)?,
             other => other.map_err(sqlite)?,
         };
-        let pragma =
-            |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).map_err(sqlite);
+        let pragma = |name: &str| {
+            connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).map_err(sqlite)
+        };
         if pragma("application_id")? != APPLICATION {
             return Err(StoreError::NotOurs { path: path.into() });
         }
@@ -127,7 +128,9 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
         let mut uri = String::from("file:");
         for byte in std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()) {
             match byte {
-                b'/' | b'-' | b'_' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(*byte)),
+                b'/' | b'-' | b'_' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                    uri.push(char::from(*byte))
+                }
                 other => uri.push_str(&format!("%{other:02x}")),
             }
         }

@@ -174,7 +174,14 @@ pub(crate) fn blind() -> Blind {
 }
 
 pub(crate) fn heartbeat() -> Heartbeat {
-    Heartbeat { time: TIME, since_boot: 70, containers: 2, rare: 10, problems: vec!["x".into()], ..Default::default() }
+    Heartbeat {
+        time: TIME,
+        since_boot: 70,
+        containers: 2,
+        rare: 10,
+        problems: vec!["x".into()],
+        ..Default::default()
+    }
 }
 
 pub(crate) fn seen(key: u64) -> Seen {

@@ -135,7 +135,8 @@ fn a_database_of_an_earlier_version_is_brought_up_to_date_or_left_as_it_was() {
     assert!(database::migrate(&mut connection, &broken, &path).is_err());
     database::migrate(&mut connection, &steps, &path).unwrap();
     database::migrate(&mut connection, &steps, &path).unwrap();
-    let row: (i64, i64) = connection.query_row("SELECT x, y FROM a", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+    let row: (i64, i64) =
+        connection.query_row("SELECT x, y FROM a", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
     assert_eq!(row, (1, 2));
 }
 
@@ -259,7 +260,8 @@ fn on_small_tmpfs(test: &str) -> Option<()> {
         .env(CHILD, folder.path())
         .output()
         .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if text.contains("running 1 test") {
         assert!(output.status.success(), "{text}");
         return Some(());
@@ -310,11 +312,16 @@ fn child_on_a_small_disk() {
     assert!(store.status().lost[Kind::Trail as usize] > 0);
     assert_eq!(store.status().lost[Kind::Alert as usize], 0, "alerts push bulk out");
     std::fs::remove_file(&filler).unwrap();
-    eventually("it works again", || store.status().condition == Condition::Works && store.status().waiting == 0);
+    eventually("it works again", || {
+        store.status().condition == Condition::Works && store.status().waiting == 0
+    });
     assert_eq!(store.close(LONG), 0);
     let losses = losses(&path);
-    assert!(losses.iter().any(|l| matches!(&l.cause, LossCause::CouldNotWrite { why } if why.contains("full"))));
-    let told = |kind| losses.iter().flat_map(|l| &l.lost).filter(|l| l.kind == kind).map(|l| l.count).sum::<u64>();
+    assert!(
+        losses.iter().any(|l| matches!(&l.cause, LossCause::CouldNotWrite { why } if why.contains("full")))
+    );
+    let told =
+        |kind| losses.iter().flat_map(|l| &l.lost).filter(|l| l.kind == kind).map(|l| l.count).sum::<u64>();
     let kept = |kind| found(&path, &Filter { kinds: vec![kind], ..Filter::default() }).len() as u64;
     assert_eq!((kept(Kind::Alert), told(Kind::Alert)), (given[0], 0));
     assert_eq!(kept(Kind::Trail) + told(Kind::Trail), given[1]);
@@ -334,7 +341,9 @@ fn spoil(path: &Path) {
 fn a_corrupt_database_is_moved_aside_and_the_new_one_says_so() {
     let folder = folder();
     let path = folder.path().join("events.db");
-    for spoiler in [spoil as fn(&Path), |path| std::fs::write(path, b"no database at all".repeat(500)).unwrap()] {
+    for spoiler in
+        [spoil as fn(&Path), |path| std::fs::write(path, b"no database at all".repeat(500)).unwrap()]
+    {
         let store = Store::open(Settings::at(&path)).unwrap();
         store.keep(samples::attempt());
         store.close(LONG);
@@ -343,7 +352,9 @@ fn a_corrupt_database_is_moved_aside_and_the_new_one_says_so() {
         store.keep(samples::rule_match());
         store.close(LONG);
         let all = losses(&path);
-        let [Loss { cause: LossCause::Corrupt { moved_to, .. }, .. }] = all.as_slice() else { panic!("{all:?}") };
+        let [Loss { cause: LossCause::Corrupt { moved_to, .. }, .. }] = all.as_slice() else {
+            panic!("{all:?}")
+        };
         assert!(Path::new(moved_to).is_file());
         let alerts = found(&path, &Filter { kinds: vec![Kind::Alert], ..Filter::default() });
         assert_eq!(alerts.len(), 1);
@@ -383,7 +394,10 @@ fn a_database_that_becomes_corrupt_while_in_use_is_replaced_and_nothing_given_af
     store.close(LONG);
     let kept = found(&path, &Filter { kinds: vec![Kind::Trail], ..Filter::default() }).len();
     let all = losses(&path);
-    assert!(matches!(all.as_slice(), [Loss { cause: LossCause::Corrupt { .. }, lost, .. }] if lost.is_empty()), "{all:?}");
+    assert!(
+        matches!(all.as_slice(), [Loss { cause: LossCause::Corrupt { .. }, lost, .. }] if lost.is_empty()),
+        "{all:?}"
+    );
     assert!((1..=2000).contains(&kept), "{kept}");
     Store::open(Settings::at(&path)).unwrap().close(LONG);
     assert_eq!(losses(&path).len(), 1, "the accounts hold");
@@ -407,7 +421,8 @@ fn under_a_flood_alerts_are_kept_and_what_is_dropped_is_told_by_kind() {
     }
     store.close(LONG);
     let all = losses(&path);
-    let told = |kind| all.iter().flat_map(|l| &l.lost).filter(|l| l.kind == kind).map(|l| l.count).sum::<u64>();
+    let told =
+        |kind| all.iter().flat_map(|l| &l.lost).filter(|l| l.kind == kind).map(|l| l.count).sum::<u64>();
     let kept = |kind| found(&path, &Filter { kinds: vec![kind], ..Filter::default() }).len() as u64;
     assert_eq!((kept(Kind::Alert), told(Kind::Alert)), (10, 0));
     assert!(told(Kind::Trail) > 0);
@@ -430,8 +445,10 @@ fn order_holds_when_the_wall_clock_jumps_back_and_both_times_are_kept() {
     let order: Vec<(i64, u64)> =
         found(&path, &Filter::default()).iter().map(|r| (r.time(), r.since_boot())).collect();
     assert_eq!(order, times);
-    let last: Vec<u64> =
-        found(&path, &Filter { limit: Some(1), ..Filter::default() }).iter().map(Record::since_boot).collect();
+    let last: Vec<u64> = found(&path, &Filter { limit: Some(1), ..Filter::default() })
+        .iter()
+        .map(Record::since_boot)
+        .collect();
     assert_eq!(last, [30], "the last by time since boot");
 }
 
@@ -482,7 +499,11 @@ fn the_file_stays_within_its_size_and_the_oldest_go_first() {
     }
     let kept: Vec<u64> = found(&path, &Filter::default()).iter().map(Record::since_boot).collect();
     assert!(kept.len() > 100);
-    assert_eq!(kept, ((given - kept.len() as u64 + 1)..=given).collect::<Vec<_>>(), "the newest, without a gap");
+    assert_eq!(
+        kept,
+        ((given - kept.len() as u64 + 1)..=given).collect::<Vec<_>>(),
+        "the newest, without a gap"
+    );
     database.close(1).unwrap();
     assert!(path.metadata().unwrap().len() <= size, "{}", path.metadata().unwrap().len());
 }
@@ -541,7 +562,12 @@ fn make(kind: u8, severity: u8, which: u8, time: i64, since_boot: u64) -> Record
             exact: true,
         }),
         _ => {
-            let trail = super::Trail { time, since_boot, container: Some(samples::container(name)), ..samples::trail(0) };
+            let trail = super::Trail {
+                time,
+                since_boot,
+                container: Some(samples::container(name)),
+                ..samples::trail(0)
+            };
             Record::Trail(trail.into())
         }
     }
@@ -557,7 +583,8 @@ fn lets_through(filter: &Filter, record: &Record) -> bool {
         && filter.until.is_none_or(|t| record.time() < t)
         && filter.container.as_ref().is_none_or(|wanted| {
             record.container().is_some_and(|c| {
-                c.name.as_ref() == Some(wanted) || c.id.as_ref().is_some_and(|id| id.starts_with(wanted.as_str()))
+                c.name.as_ref() == Some(wanted)
+                    || c.id.as_ref().is_some_and(|id| id.starts_with(wanted.as_str()))
             })
         })
         && filter.technique.as_ref().is_none_or(|t| alert.is_some_and(|a| a.technique() == Some(t)))

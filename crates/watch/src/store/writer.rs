@@ -153,6 +153,7 @@ impl Store {
             last_told: None,
             last_whole: now.time,
             failing: None,
+            trouble: None,
         };
         // Promises the first numbers and tells of the past, before anything is given.
         writer.commit(now);
@@ -264,7 +265,14 @@ fn killed(accounts: &Accounts, earlier: Option<&Earlier>, now: Now, from: i64) -
 
 fn corrupt(aside: &Path, why: &str, now: Now, from: i64) -> Record {
     let cause = LossCause::Corrupt { moved_to: aside.to_string_lossy().into_owned(), why: why.to_owned() };
-    Record::Loss(Loss { time: now.time, since_boot: now.since_boot, from, cause, lost: Vec::new(), exact: false })
+    Record::Loss(Loss {
+        time: now.time,
+        since_boot: now.since_boot,
+        from,
+        cause,
+        lost: Vec::new(),
+        exact: false,
+    })
 }
 
 struct Writer {
@@ -289,6 +297,8 @@ struct Writer {
     last_whole: i64,
     /// While the disk takes nothing: since when, what it says.
     failing: Option<(i64, String)>,
+    /// The last such time, until what was lost in it is told.
+    trouble: Option<(i64, String)>,
 }
 
 impl Writer {
@@ -404,11 +414,12 @@ impl Writer {
             *told = *dropped;
             *refused = 0;
         }
+        let trouble = if self.failing.is_some() { self.trouble.clone() } else { self.trouble.take() };
         if lost.is_empty() {
             return;
         }
-        let (from, cause) = match &self.failing {
-            Some((since, why)) => (*since, LossCause::CouldNotWrite { why: why.clone() }),
+        let (from, cause) = match trouble {
+            Some((since, why)) => (since, LossCause::CouldNotWrite { why }),
             None => (self.last_whole, LossCause::QueueFull),
         };
         self.last_told = Some(Instant::now());
@@ -422,6 +433,7 @@ impl Writer {
 
     fn fail(&mut self, now: Now, why: String) {
         let (since, why) = self.failing.get_or_insert((now.time, why)).clone();
+        self.trouble = Some((since, why.clone()));
         lock(&self.shared.status).condition = Condition::CannotWrite { since, why };
     }
 
