@@ -15,7 +15,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strength {
+pub(crate) enum Strength {
     /// Many capabilities, no seccomp filter, the engine's socket, the host's cgroup tree, files of a host, a disk.
     Weak,
     /// What the runtime gives by default.
@@ -24,19 +24,19 @@ pub enum Strength {
 
 /// A call that `provoke` made, as it said itself.
 #[derive(Clone, Debug)]
-pub struct Made {
+pub(crate) struct Made {
     /// The process, as its own pid namespace numbers it.
-    pub process: u32,
-    pub attempt: String,
-    pub call: String,
-    pub result: i64,
+    pub(crate) process: u32,
+    pub(crate) attempt: String,
+    pub(crate) call: String,
+    pub(crate) result: i64,
 }
 
 /// A container that has ended.
-pub struct Ran {
+pub(crate) struct Ran {
     /// What its cgroup is named after.
-    pub id: String,
-    pub made: Vec<Made>,
+    pub(crate) id: String,
+    pub(crate) made: Vec<Made>,
 }
 
 /// More than the default ones; CAP_SYS_RESOURCE is missing on some machines and is not needed.
@@ -50,10 +50,11 @@ const DEFAULT_CAPABILITIES: &[&str] = &[
     "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
 ];
 const IMAGE: &str = "stockade-test-busybox";
+const RUNC: &str = "runc";
 const DOCKER: [&str; 2] = ["-H", "unix:///run/docker.sock"];
 
 /// `provoke`, linked statically: what STOCKADE_PROVOKE names, or built here.
-pub fn provoke() -> &'static Path {
+pub(crate) fn provoke() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         if let Some(given) = std::env::var_os("STOCKADE_PROVOKE") {
@@ -68,12 +69,12 @@ pub fn provoke() -> &'static Path {
 }
 
 /// A folder of a test's own, removed at its end, with what is mounted into its containers.
-pub struct Room {
-    pub path: PathBuf,
+pub(crate) struct Room {
+    pub(crate) path: PathBuf,
 }
 
 impl Room {
-    pub fn new() -> io::Result<Room> {
+    pub(crate) fn new() -> io::Result<Room> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("provoked-{}-{count}", std::process::id()));
@@ -145,27 +146,27 @@ fn is_there(program: &str) -> bool {
 }
 
 /// The runtime that is there; None, with the reason printed, where none is.
-pub fn runtime() -> Option<Runtime> {
+pub(crate) fn runtime() -> Option<Runtime> {
     if docker_answers() {
         return Some(Runtime::Docker);
     }
-    let found = ["runc", "crun"].into_iter().find(|name| is_there(name));
-    if found.is_none() {
-        eprintln!("skipped: neither a Docker daemon with the image {IMAGE} nor runc or crun is here");
+    if is_there(RUNC) {
+        return Some(Runtime::Runc);
     }
-    found.map(Runtime::Oci)
+    eprintln!("skipped: neither a Docker daemon with the image {IMAGE} nor {RUNC} is here");
+    None
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Runtime {
+pub(crate) enum Runtime {
     Docker,
-    /// An OCI runtime without an engine, by its name.
-    Oci(&'static str),
+    /// An OCI runtime without an engine.
+    Runc,
 }
 
 impl Runtime {
     /// Runs `provoke` with these arguments as the first process of a container, and calls `meanwhile` until it ends.
-    pub fn run(
+    pub(crate) fn run(
         self,
         strength: Strength,
         arguments: &[&str],
@@ -175,7 +176,7 @@ impl Runtime {
         room.listen()?;
         let (mut command, id_file, name) = match self {
             Runtime::Docker => docker(&room, strength),
-            Runtime::Oci(program) => oci(program, &room, strength, arguments)?,
+            Runtime::Runc => runc(&room, strength, arguments)?,
         };
         if let Runtime::Docker = self {
             command.arg("/provoke").args(arguments);
@@ -226,9 +227,8 @@ fn docker(room: &Room, strength: Strength) -> (Command, Option<PathBuf>, String)
     (command, Some(id_file), String::new())
 }
 
-/// A bundle of an OCI runtime: busybox's root, and what Docker would ask for.
-fn oci(
-    program: &str,
+/// A bundle: busybox's root, and what Docker would ask for.
+fn runc(
     room: &Room,
     strength: Strength,
     arguments: &[&str],
@@ -257,7 +257,7 @@ fn oci(
     ];
     for (source, target, read_only) in room.mounts(strength) {
         let way = if read_only { "ro" } else { "rw" };
-        mounts.push(json!({"destination": target, "type": "bind", "source": source, "options": ["bind", way]}));
+        mounts.push(json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", way]}));
     }
     let mut linux = json!({
         "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "ipc"}, {"type": "network"}],
@@ -283,14 +283,14 @@ fn oci(
     fs::write(room.path.join("config.json"), serde_json::to_vec(&config)?)?;
     let name = room.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let state = room.path.join("state");
-    let mut command = Command::new(program);
+    let mut command = Command::new(RUNC);
     command.arg("--root").arg(state).args(["run", "--bundle"]).arg(&room.path).arg(&name);
     Ok((command, None, name))
 }
 
 /// What a default filter refuses, of the calls that are made here.
 fn filter() -> Value {
-    let refused = [
+    let refused: &[&str] = &[
         "mount", "umount2", "fsopen", "fsconfig", "fsmount", "fspick", "open_tree", "move_mount", "mount_setattr",
         "pivot_root", "setns", "unshare", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "bpf",
         "perf_event_open", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "keyctl",

@@ -93,7 +93,7 @@ const KINDS: &[(&str, &[Kind])] = &[
 ];
 
 /// The kinds that may tell a call; None where the table does not say.
-pub fn kinds(call: &str) -> Option<&'static [Kind]> {
+pub(crate) fn kinds(call: &str) -> Option<&'static [Kind]> {
     KINDS.iter().find(|(begin, _)| call.starts_with(begin)).map(|(_, kinds)| *kinds)
 }
 
@@ -113,7 +113,7 @@ fn path(made: &Made) -> Option<&str> {
 }
 
 /// Whether this event tells this call.
-pub fn tells(event: &Event, made: &Made) -> bool {
+pub(crate) fn tells(event: &Event, made: &Made) -> bool {
     let Some(kinds) = kinds(&made.call) else { return false };
     if !kinds.contains(&event.what.kind()) {
         return false;

@@ -10,10 +10,10 @@ use crate::containers::{Ran, Runtime, Strength};
 use crate::expected::tells;
 
 /// What the sensor told while a container ran.
-pub struct Observed {
-    pub ran: Ran,
-    pub key: ContainerKey,
-    pub events: Vec<Event>,
+pub(crate) struct Observed {
+    pub(crate) ran: Ran,
+    pub(crate) key: ContainerKey,
+    pub(crate) events: Vec<Event>,
 }
 
 /// How long events of a container that has ended may take to come.
@@ -21,7 +21,7 @@ const SETTLE: Duration = Duration::from_millis(600);
 
 /// Runs `provoke` with these arguments in a container that the sensor watches. None, with the reason printed, where
 /// this machine cannot.
-pub fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
+pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
     let mut sensor = match Sensor::start(Options::default()) {
         Ok(sensor) => sensor,
         Err(error) if !rustix::process::geteuid().is_root() => {
@@ -62,7 +62,7 @@ fn key_of(events: &[Event], id: &str) -> ContainerKey {
 impl Observed {
     /// The events of each process that `provoke` started in the container, those of its children among them, by the
     /// number that it has inside.
-    pub fn by_process(&self) -> BTreeMap<u32, Vec<&Event>> {
+    pub(crate) fn by_process(&self) -> BTreeMap<u32, Vec<&Event>> {
         let mut started_by: BTreeMap<u32, u32> = BTreeMap::new();
         let mut groups: BTreeMap<u32, Vec<&Event>> = BTreeMap::new();
         let makers: BTreeSet<u32> = self.ran.made.iter().map(|made| made.process).collect();
@@ -84,7 +84,7 @@ impl Observed {
     }
 
     /// The calls that no event tells, as lines for a person.
-    pub fn untold(&self) -> Vec<String> {
+    pub(crate) fn untold(&self) -> Vec<String> {
         let groups = self.by_process();
         let mut untold = Vec::new();
         for made in &self.ran.made {
