@@ -6,6 +6,6 @@ pub mod alert;
 pub mod clock;
 pub mod containers;
 pub mod executables;
-pub mod store;
 pub mod exposure;
+pub mod store;
 pub mod trail;
