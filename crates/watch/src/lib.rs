@@ -3,6 +3,7 @@
 //! store, and the outputs. Data comes from `sensor` or `capture`, and goes to the store and the outputs.
 
 pub mod alert;
+pub mod attempts;
 pub mod clock;
 pub mod containers;
 pub mod executables;
