@@ -32,7 +32,7 @@ fn the_stock_incubating_rules_load_without_an_error() {
         assert!(!rule.types.is_empty() && rule.types.len() < 50, "{}: {:?}", rule.name, rule.types);
     }
     let matcher = Matcher::new(&loaded, &Selection::default());
-    assert_eq!(matcher.rules().len(), 29, "two are switched off");
+    assert_eq!(matcher.rules().len(), 31);
     assert!(matcher.required_event_types().len() > 20);
     assert!(matcher.required_fields().len() > 40);
 }
