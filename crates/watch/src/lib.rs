@@ -5,3 +5,4 @@
 pub mod alert;
 pub mod clock;
 pub mod executables;
+pub mod state;
