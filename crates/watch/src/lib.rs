@@ -10,3 +10,4 @@ pub mod executables;
 pub mod exposure;
 pub mod store;
 pub mod trail;
+pub mod state;
