@@ -3,4 +3,5 @@
 //! store, and the outputs. Data comes from `sensor` or `capture`, and goes to the store and the outputs.
 
 pub mod alert;
+pub mod outputs;
 pub mod store;
