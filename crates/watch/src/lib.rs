@@ -12,3 +12,5 @@ pub mod outputs;
 pub mod store;
 pub mod trail;
 pub mod state;
+pub mod pipeline;
+pub mod surroundings;
