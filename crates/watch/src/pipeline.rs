@@ -129,7 +129,8 @@ impl Pipeline {
         let now = clock::since_boot();
         if let Some(jump) = self.offset.update(Offset::now()) {
             let seconds = jump / 1_000_000_000;
-            let summary = format!("the machine's clock was set by {seconds} s; order is kept by the time since boot");
+            let summary =
+                format!("the machine's clock was set by {seconds} s; order is kept by the time since boot");
             self.about_sensor("clock-set", Severity::Info, summary, None);
         }
         for attempt in self.detectors.settle(now) {
@@ -233,11 +234,8 @@ impl Pipeline {
                 output: matched.output.clone(),
                 source_file: matched.source_file,
             };
-            let alert = Alert {
-                severity: matched.severity,
-                summary: matched.output,
-                ..self.alert(cause, event)
-            };
+            let alert =
+                Alert { severity: matched.severity, summary: matched.output, ..self.alert(cause, event) };
             self.tell(alert);
         }
     }
@@ -288,7 +286,9 @@ impl Pipeline {
 
     fn tell(&mut self, alert: Alert) {
         let name = match &alert.cause {
-            Cause::Attempt { technique, detector, .. } if technique.is_empty() => ("technique", detector.clone()),
+            Cause::Attempt { technique, detector, .. } if technique.is_empty() => {
+                ("technique", detector.clone())
+            }
             Cause::Attempt { technique, .. } => ("technique", technique.clone()),
             Cause::Rule { name, .. } => ("rule", name.clone()),
             Cause::Sensor { what } => ("sensor", what.clone()),
@@ -341,7 +341,8 @@ impl Pipeline {
             }
             News::Trail(record) => self.trail(&record),
             News::EngineLost { engine, endpoint, why } => {
-                let summary = format!("{engine} at {endpoint} does not answer: {why}; its metadata is as it was");
+                let summary =
+                    format!("{engine} at {endpoint} does not answer: {why}; its metadata is as it was");
                 self.about_sensor("engine-lost", Severity::Low, summary, None);
             }
             News::EngineBack { engine, endpoint, missed } => {
@@ -352,15 +353,30 @@ impl Pipeline {
                     }
                     _ => String::new(),
                 };
-                self.about_sensor("engine-back", Severity::Info, format!("{engine} at {endpoint} answers{gap}"), None);
+                self.about_sensor(
+                    "engine-back",
+                    Severity::Info,
+                    format!("{engine} at {endpoint} answers{gap}"),
+                    None,
+                );
             }
             News::Contradiction { key, what } => {
-                let name = self.containers.get(key).and_then(|c| c.name.clone()).unwrap_or_else(|| key.0.to_string());
-                let summary = format!("engine and kernel disagree about {name}, the kernel counts: {}", what.join("; "));
+                let name = self
+                    .containers
+                    .get(key)
+                    .and_then(|c| c.name.clone())
+                    .unwrap_or_else(|| key.0.to_string());
+                let summary = format!(
+                    "engine and kernel disagree about {name}, the kernel counts: {}",
+                    what.join("; ")
+                );
                 self.about_sensor("contradiction", Severity::Medium, summary, None);
             }
             News::Disputed { key, id } => {
-                let summary = format!("container {} is in a cgroup that names container {id}, which is another one", key.0);
+                let summary = format!(
+                    "container {} is in a cgroup that names container {id}, which is another one",
+                    key.0
+                );
                 self.about_sensor("disputed-identity", Severity::Medium, summary, None);
             }
             News::Lost { what, count } => {
@@ -411,7 +427,10 @@ impl Pipeline {
                 exposure: Exposure::DoesNotApply,
                 container: container.map(Arc::unwrap_or_clone),
                 processes: Vec::new(),
-                advice: vec!["Find out who ran it and whether it was meant; `stockade events` shows the trail.".to_owned()],
+                advice: vec![
+                    "Find out who ran it and whether it was meant; `stockade events` shows the trail."
+                        .to_owned(),
+                ],
                 count: 1,
                 event: None,
             };
@@ -429,7 +448,8 @@ impl Pipeline {
         (self.deliver)(Record::Heartbeat(Heartbeat {
             time: self.offset.wall(now),
             since_boot: now,
-            containers: u64::try_from(self.containers.all().iter().filter(|c| c.ended.is_none()).count()).unwrap_or(0),
+            containers: u64::try_from(self.containers.all().iter().filter(|c| c.ended.is_none()).count())
+                .unwrap_or(0),
             rare,
             rare_lost,
             bulk,
@@ -477,7 +497,13 @@ impl Pipeline {
             began: self.began,
             events,
             alerts: alerts.collect(),
-            containers: self.containers.all().into_iter().filter(|live| live.ended.is_none()).map(line).collect(),
+            containers: self
+                .containers
+                .all()
+                .into_iter()
+                .filter(|live| live.ended.is_none())
+                .map(line)
+                .collect(),
             recent: self.recent.iter().cloned().collect(),
             memory: memory(),
             processor: processor(),

@@ -348,7 +348,10 @@ mod tests {
              11 9 0:41 / /tmp rw - tmpfs tmpfs rw\n",
         );
         write("1/net/fib_trie", "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.1\n        /32 host LOCAL\n");
-        write("50/net/fib_trie", "     |-- 172.17.0.2\n        /32 host LOCAL\n     |-- 127.0.0.1\n        /32 host LOCAL\n");
+        write(
+            "50/net/fib_trie",
+            "     |-- 172.17.0.2\n        /32 host LOCAL\n     |-- 127.0.0.1\n        /32 host LOCAL\n",
+        );
         write("50/environ", "PATH=/bin\0KUBERNETES_SERVICE_HOST=10.96.0.1\0KUBERNETES_SERVICE_PORT=443\0");
         folder
     }

@@ -189,7 +189,8 @@ fn of_proc(number: u32, proc: &Path) -> Option<(Process, Task)> {
     let parent = field("PPid")?.parse().ok()?;
     let ids: Vec<u32> = field("Uid")?.split_whitespace().filter_map(|id| id.parse().ok()).collect();
     let groups: Vec<u32> = field("Gid")?.split_whitespace().filter_map(|id| id.parse().ok()).collect();
-    let set = |name: &str| field(name).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or_default();
+    let set =
+        |name: &str| field(name).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or_default();
     let credentials = Credentials {
         uid: ids.first().copied()?,
         euid: ids.get(1).copied()?,
