@@ -3,10 +3,12 @@
 
 mod arguments;
 mod audit;
+mod events;
 mod explain;
 mod facts;
 mod generate;
 mod harden;
+mod output_arguments;
 mod settings;
 
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Verb::Audit(audit) => audit::run(audit),
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
+        Verb::Events(events) => events::run(events),
         Verb::Facts(facts) => facts::run(facts),
         Verb::Completions(completions) => generate::completions(completions),
         Verb::Generate(generate) => generate::run(generate),
