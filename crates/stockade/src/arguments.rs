@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Explain(Explain),
     /// Ask the event store what `watch` has seen
     Events(Events),
+    /// Check, test or begin a policy: what is allowed here
+    Policy(crate::policy::Arguments),
     /// Measure the process this runs in, without any effect, as facts for an audit
     Facts(Facts),
     /// Write completions for a shell to standard output

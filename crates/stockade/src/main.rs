@@ -9,6 +9,7 @@ mod facts;
 mod generate;
 mod harden;
 mod output_arguments;
+mod policy;
 mod settings;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
         Verb::Events(events) => events::run(events),
+        Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
         Verb::Completions(completions) => generate::completions(completions),
         Verb::Generate(generate) => generate::run(generate),
