@@ -61,6 +61,9 @@ pub(crate) struct Audit {
     #[arg(long, value_name = "STANDARD")]
     pub(crate) standard: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) governance: Governance,
+
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
 
@@ -156,6 +159,26 @@ pub(crate) enum HardenFormat {
     Text,
     Json,
     Sarif,
+}
+
+/// What is allowed, and what is excepted.
+#[derive(Debug, Args)]
+pub(crate) struct Governance {
+    /// A policy that decides instead of --threshold: exit with 1 for what it denies
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// Waivers; ./stockade-waivers.yaml where there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) waivers: Option<PathBuf>,
+
+    /// Honour no waiver, from a file or in place
+    #[arg(long, conflicts_with = "waivers")]
+    pub(crate) no_waivers: bool,
+
+    /// The day that waivers are judged on; by default today, in UTC
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = crate::policy::day)]
+    pub(crate) today: Option<policy::Date>,
 }
 
 /// What is read beside the targets, and how.
