@@ -44,12 +44,11 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
     let standards = standards(arguments, &world)?;
     let governance = &arguments.governance;
     let policy = governance.policy()?;
-    let depth = policy.as_ref().map_or(1, |p| p.options().depth).max(arguments.depth);
-    let judgement = judge::judge(&world, Options { depth });
+    let judgement = judge::judge(&world, Options { depth: arguments.depth });
     let today = governance.today();
     let waivers = governance.waivers(&mut world, &judgement, &input, policy.as_ref())?;
-    let decisions =
-        policy.as_ref().map(|p| decide(p, &world, &judgement, &waivers, today)).unwrap_or_default();
+    let decisions = policy.as_ref().map(|p| decide(p, &world, &judgement, arguments.depth, &waivers, today));
+    let decisions = decisions.unwrap_or_default();
     let mut waived = Waived::of(&world, &judgement, waivers, today);
     decisions.iter().for_each(|(_, decision)| waived.note(decision));
     let fails_standard = fails_standard(&world, &standards, &mut waived);
@@ -63,7 +62,7 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
         decisions: &decisions,
         targets: &targets,
         version: env!("CARGO_PKG_VERSION"),
-        threshold: depth,
+        threshold: arguments.depth,
         all: arguments.all,
     };
     match &arguments.output {

@@ -14,7 +14,7 @@ use policy::{
     Date, Decision, InPlace, NoticeKind, Policy, ReadError, RegoFile, RegoFiles, Waived, Waivers, cases,
     check, parse_date,
 };
-use techniques::judge::Judgement;
+use techniques::judge::{self, Judgement};
 
 use crate::arguments::Governance;
 use crate::audit::Input;
@@ -208,15 +208,18 @@ pub(crate) fn tell(waived: &Waived, world: &mut World) {
     }
 }
 
-/// What a policy decides about every subject.
+/// What a policy decides about every subject of a world that was judged with some depth. Where the policy looks deeper,
+/// the world is judged again for it: remedies are for the depth that was asked for.
 pub(crate) fn decide(
     policy: &Policy,
     world: &World,
     judgement: &Judgement,
+    depth: u8,
     waivers: &Waivers,
     today: Date,
 ) -> Vec<(usize, Decision)> {
-    let judged = judgement.subjects.iter();
+    let deeper = (policy.options().depth > depth).then(|| judge::judge(world, policy.options()));
+    let judged = deeper.as_ref().unwrap_or(judgement).subjects.iter();
     judged
         .filter_map(|judged| {
             let subject = world.subjects.get(judged.subject)?;
