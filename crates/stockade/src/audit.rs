@@ -182,7 +182,7 @@ pub(crate) fn is_live(target: &str) -> bool {
 }
 
 /// This host, the engines whose sockets are here, and every container that /proc shows.
-fn whatever_is_here() -> Vec<String> {
+pub(crate) fn whatever_is_here() -> Vec<String> {
     let mut targets = vec!["host:".to_owned()];
     let socket = |path: &str| Path::new(path).exists();
     let user = std::env::var("XDG_RUNTIME_DIR").unwrap_or_default();

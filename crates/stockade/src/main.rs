@@ -3,6 +3,7 @@
 
 mod arguments;
 mod audit;
+mod baseline;
 mod explain;
 mod facts;
 mod generate;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Verb::Audit(audit) => audit::run(audit),
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
+        Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
         Verb::Completions(completions) => generate::completions(completions),
