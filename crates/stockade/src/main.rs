@@ -3,6 +3,7 @@
 
 mod arguments;
 mod audit;
+mod baseline;
 mod events;
 mod explain;
 mod facts;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
         Verb::Events(events) => events::run(events),
+        Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
         Verb::Completions(completions) => generate::completions(completions),
