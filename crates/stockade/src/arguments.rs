@@ -26,6 +26,8 @@ pub(crate) enum Verb {
     Harden(Harden),
     /// Explain a technique: what it is, its formula, what breaks it
     Explain(Explain),
+    /// Watch the kernel for attempts, and say whether they could succeed
+    Watch(Box<crate::watch::Arguments>),
     /// Ask the event store what `watch` has seen
     Events(Events),
     /// Write the approved state, or tell what became worse since

@@ -12,6 +12,7 @@ mod harden;
 mod output_arguments;
 mod policy;
 mod settings;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Verb::Audit(audit) => audit::run(audit),
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
+        Verb::Watch(arguments) => watch::run(arguments),
         Verb::Events(events) => events::run(events),
         Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
