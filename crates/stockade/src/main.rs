@@ -8,6 +8,7 @@ mod facts;
 mod generate;
 mod harden;
 mod policy;
+mod rules;
 mod settings;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Verb::Explain(explain) => explain::run(explain),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
+        Verb::Rules(arguments) => rules::run(arguments),
         Verb::Completions(completions) => generate::completions(completions),
         Verb::Generate(generate) => generate::run(generate),
     };
