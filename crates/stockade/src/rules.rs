@@ -1,5 +1,6 @@
 //! `stockade rules`: what a rule file says, and what is wrong with it.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -7,6 +8,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use report::printable;
 use rules::fields::{self, Kind, Takes};
+use rules::language::{Example, FEATURES};
+use rules::types::Category;
 use rules::{EventType, Loaded, Loader, Rule};
 use serde_json::json;
 
@@ -223,6 +226,83 @@ pub(crate) fn argument(takes: Takes) -> &'static str {
         Takes::IndexOrKey => "[N or KEY]",
         Takes::AncestorOrKey => "[N or KEY]?",
     }
+}
+
+/// `docs/rule-language.md`.
+pub(crate) fn language_page(generated: &str) -> String {
+    let mut page = format!("# The rule language\n\n{generated}");
+    page.push_str("The language is Falco's, of engine version ");
+    let _ = write!(
+        page,
+        "{}. Every example below is a test (`crates/rules/tests/language.rs`).\n\
+         [rules.md](rules.md) tells how rules are loaded and matched, and where this differs from Falco.\n",
+        rules::load::ENGINE_VERSION
+    );
+    let mut group = "";
+    for feature in FEATURES {
+        if feature.group != group {
+            group = feature.group;
+            let _ = write!(page, "\n## {group}\n\n| feature | what it does | example |\n|---|---|---|\n");
+        }
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} |",
+            cell(feature.name),
+            cell(feature.meaning),
+            example(&feature.example)
+        );
+    }
+    page.push_str("\n## The fields\n\n| field | kind | what it is |\n|---|---|---|\n");
+    for row in fields::TABLE {
+        let name = format!("{}{}", row.name, argument(row.takes));
+        let _ = writeln!(page, "| `{name}` | {} | {} |", kind(row.kind), cell(row.meaning));
+    }
+    page.push_str("\n## The types of events\n\n");
+    for category in EventType::all().map(EventType::category).fold(Vec::new(), |mut seen, c| {
+        if !seen.contains(&c) {
+            seen.push(c);
+        }
+        seen
+    }) {
+        let names: Vec<_> =
+            EventType::all().filter(|t| t.category() == category).map(EventType::name).collect();
+        let name = match category {
+            Category::IoRead => "reads",
+            Category::IoWrite => "writes",
+            Category::IoOther => "other input and output",
+            other => other.name().unwrap_or_default(),
+        };
+        let _ = writeln!(page, "* {name}: {}", names.join(" "));
+    }
+    page
+}
+
+fn example(example: &Example) -> String {
+    match example {
+        Example::Condition { condition, .. } => code(condition),
+        Example::Output { output, text, .. } => format!("{} gives {}", code(output), code(text)),
+        Example::File { file, .. } | Example::Error { file, .. } => {
+            let lines: Vec<String> = file.lines().map(code).collect();
+            let said = match example {
+                Example::Error { says, .. } => format!("<br>{}", cell(says)),
+                _ => String::new(),
+            };
+            format!("{}{said}", lines.join("<br>"))
+        }
+    }
+}
+
+/// Code in a cell of a table, its leading blanks kept.
+fn code(text: &str) -> String {
+    let shown = text.replace('|', "\\|").replace('\t', "\\t");
+    let inner = shown.trim_start();
+    let blanks = "&nbsp;".repeat(shown.len() - inner.len());
+    let fence = if inner.contains('`') { "``" } else { "`" };
+    format!("{blanks}{fence}{inner}{fence}")
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
