@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     Policy(crate::policy::Arguments),
     /// Measure the process this runs in, without any effect, as facts for an audit
     Facts(Facts),
+    /// Check rule files in the language of Falco, and list what they hold
+    Rules(crate::rules::Rules),
     /// Write completions for a shell to standard output
     Completions(Completions),
     /// Write the manual pages or the generated documents

@@ -11,6 +11,7 @@ mod generate;
 mod harden;
 mod output_arguments;
 mod policy;
+mod rules;
 mod settings;
 mod watch;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
+        Verb::Rules(arguments) => rules::run(arguments),
         Verb::Completions(completions) => generate::completions(completions),
         Verb::Generate(generate) => generate::run(generate),
     };
