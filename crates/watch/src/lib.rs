@@ -5,4 +5,6 @@
 pub mod alert;
 pub mod clock;
 pub mod executables;
+pub mod fields;
+pub mod replay;
 pub mod state;
