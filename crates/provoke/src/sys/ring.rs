@@ -99,15 +99,25 @@ impl Ring {
 
     /// Opens a path as openat(2) does with AT_FDCWD.
     pub(crate) fn open(&self, path: &std::ffi::CStr, flags: i32) -> i64 {
-        self.request(OPENAT, libc::AT_FDCWD, 0, path.as_ptr() as u64, 0, flags as u32)
+        self.request(OPENAT, libc::AT_FDCWD, 0, path.as_ptr() as u64, 0, flags as u32, true)
     }
 
-    /// Connects a socket to an address.
+    /// Connects a socket to an address, or begins to: EINPROGRESS, and the request ends with the ring.
     pub(crate) fn connect(&self, socket: &OwnedFd, address: &[u8]) -> i64 {
-        self.request(CONNECT, socket.as_raw_fd(), address.len() as u64, address.as_ptr() as u64, 0, 0)
+        self.request(CONNECT, socket.as_raw_fd(), address.len() as u64, address.as_ptr() as u64, 0, 0, false)
     }
 
-    fn request(&self, code: u8, descriptor: i32, offset: u64, address: u64, length: u32, flags: u32) -> i64 {
+    #[expect(clippy::too_many_arguments, reason = "the fields of `struct io_uring_sqe`")]
+    fn request(
+        &self,
+        code: u8,
+        descriptor: i32,
+        offset: u64,
+        address: u64,
+        length: u32,
+        flags: u32,
+        wait: bool,
+    ) -> i64 {
         let mut entry = [0u8; ENTRY];
         let mut put = |at: usize, bytes: &[u8]| {
             for (place, byte) in entry.iter_mut().skip(at).zip(bytes) {
@@ -128,7 +138,7 @@ impl Ring {
             &mut [
                 Word::Number(self.descriptor.as_raw_fd().into()),
                 Word::Number(1),
-                Word::Number(1),
+                Word::Number(wait.into()),
                 Word::Number(ENTER_GET_EVENTS),
                 Word::Null,
                 Word::Number(8),
@@ -138,6 +148,11 @@ impl Ring {
             return entered;
         }
         let head = self.completions.counter(self.parameters.completion(0));
+        if self.completions.counter(self.parameters.completion(1)).load(Ordering::Acquire)
+            == head.load(Ordering::Acquire)
+        {
+            return -i64::from(libc::EINPROGRESS);
+        }
         let mask = self.completions.counter(self.parameters.completion(2)).load(Ordering::Relaxed);
         let index = (head.load(Ordering::Acquire) & mask) as usize;
         let result = self.completions.counter(self.parameters.completion(5) + index * COMPLETION + 8);

@@ -20,7 +20,7 @@ const BIND: Argument = Argument::Int(MS_BIND as i64);
 const TARGET_FIRST: &str = "do_mount(): the target is looked up first, and there is none";
 const FLAGS_FIRST: &str = "flags that no kernel knows are refused before anything is looked up";
 const NOT_MOUNTED: &str = "the target is a regular file and the option is not known: refused when the file system's \
-     options are read, and at the latest when a folder would be put on a file; nothing is attached";
+     options are read, and at the latest when a folder would be put on a file; nothing is attached (the kernel's log may name the option)";
 
 pub(super) static ROWS: &[Attempt] = &[
     Attempt {
