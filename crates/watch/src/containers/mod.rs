@@ -306,8 +306,9 @@ impl Containers {
                     lock(&self.shared.clients).executed(event.time, &event.actor, &file.path.text, arguments);
                 }
             }
-            What::Connect { address: Address::Unix { path }, .. } if event.succeeded() => {
-                self.connected(event, &path.text);
+            What::Connect { address: Address::Unix { path }, bound, .. } if event.succeeded() => {
+                // The listener's own name for it, where the kernel tells: the caller may use any other.
+                self.connected(event, &bound.as_ref().unwrap_or(path).text);
             }
             What::Mount { .. }
             | What::Umount { .. }
