@@ -217,6 +217,8 @@ impl Judge {
             declared: Vec::new(),
             realm: "host".into(),
             namespace: None,
+            labels: Default::default(),
+            made: None,
             confinement: confinement.clone(),
             pod: None,
         };

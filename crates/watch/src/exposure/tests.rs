@@ -92,6 +92,8 @@ fn what_the_audit_finds_open_is_open_here() {
                 declared: Vec::new(),
                 realm: "r".into(),
                 namespace: None,
+                labels: Default::default(),
+                made: None,
                 confinement: Arc::new(confinement),
                 pod: None,
             }],
