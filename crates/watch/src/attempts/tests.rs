@@ -546,7 +546,7 @@ impl Context for NothingKnown {
     }
 }
 
-/// But where knowledge would excuse it: a daemon of the container's own, its own cgroup.
+/// But where knowledge would excuse it: a daemon of the container's own, its own cgroup, its own namespaces.
 #[test]
 fn what_is_not_known_is_no_attempt() {
     let nothing = NothingKnown(Namespaces::default());
@@ -555,7 +555,10 @@ fn what_is_not_known_is_no_attempt() {
         Look::File(look) => look.own_cgroup == Some(false),
         _ => false,
     };
-    for detector in detector::all().iter().filter(|d| !d.when.iter().any(excused)) {
+    for detector in detector::all() {
+        if !detector.apart.is_empty() || detector.when.iter().any(excused) {
+            continue;
+        }
         for case in detector.cases.iter().filter_map(|written| case::read(written).ok()) {
             if case.is == Expected::Quiet {
                 let found = seen_by(&case.event, &nothing);
