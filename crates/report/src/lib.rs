@@ -22,6 +22,7 @@ use std::io;
 
 use confinement::{Subject, World};
 use policy::StandardResult;
+pub use policy::published::{Class, every_finding};
 use serde::{Serialize, Serializer};
 use techniques::judge::{Finding, Judged, Judgement, Verdict};
 use techniques::severity::Severity;
@@ -53,26 +54,6 @@ pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// The name of the program in machine-readable reports.
 pub const TOOL: &str = "stockade";
-
-/// What a finding is, beside its gain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// A path to the host.
-    Path,
-    /// A path to other containers.
-    Lateral,
-    Weakness,
-}
-
-impl Class {
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Path => "path",
-            Class::Lateral => "lateral",
-            Class::Weakness => "weakness",
-        }
-    }
-}
 
 /// How many subjects have which verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,13 +114,6 @@ impl<'a> Report<'a> {
     pub fn subject_name(&self, index: usize) -> &'a str {
         self.world.subjects.get(index).map(|s| &*s.name).unwrap_or_default()
     }
-}
-
-/// Every finding of a subject, in the order of the report: paths, reach to others, weaknesses.
-pub fn every_finding(judged: &Judged) -> impl Iterator<Item = (Class, &Finding)> {
-    let paths = judged.paths.iter().map(|f| (Class::Path, f));
-    let lateral = judged.lateral.iter().map(|f| (Class::Lateral, f));
-    paths.chain(lateral).chain(judged.weaknesses.iter().map(|f| (Class::Weakness, f)))
 }
 
 /// A number of walls that stand for "no path at all" in [`techniques::solver::Depth`].

@@ -535,6 +535,9 @@ pub enum What {
         /// The name that the listener bound, whatever the caller calls it: a path of the listener's namespace.
         #[serde(default)]
         bound: Option<Text>,
+        /// The socket's file, of a Unix socket bound to a path; zeros elsewhere.
+        #[serde(default)]
+        peer_file: FileId,
     },
     Bind {
         address: Address,

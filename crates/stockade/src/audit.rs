@@ -177,6 +177,8 @@ fn host_subject(context: &Context) -> Subject {
         namespace: None,
         confinement: Arc::new(confinement::confine(&confinement::Request::default(), &engine, host)),
         pod: None,
+        labels: Default::default(),
+        made: None,
     }
 }
 

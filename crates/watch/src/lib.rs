@@ -5,4 +5,8 @@
 pub mod alert;
 pub mod attempts;
 pub mod clock;
+pub mod containers;
 pub mod executables;
+pub mod exposure;
+pub mod store;
+pub mod trail;

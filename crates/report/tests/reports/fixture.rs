@@ -114,6 +114,8 @@ fn subject(id: &str, name: &str, kind: SubjectKind, place: Option<Place>) -> Sub
         namespace: None,
         confinement: plain(),
         pod: None,
+        labels: Default::default(),
+        made: None,
     }
 }
 
@@ -352,6 +354,8 @@ fn subject_shell(id: &str, name: &str, place: Place) -> Subject {
         namespace: Some("default".into()),
         confinement: PLAIN.clone(),
         pod: None,
+        labels: Default::default(),
+        made: None,
     }
 }
 

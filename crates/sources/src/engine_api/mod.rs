@@ -112,6 +112,8 @@ impl Reading {
             namespace: None,
             confinement: Arc::new(confine(&Request::default(), &self.engine, &self.host)),
             pod: None,
+            labels: Default::default(),
+            made: None,
         }
     }
 
@@ -135,6 +137,8 @@ impl Reading {
             namespace: None,
             confinement: Arc::new(confinement),
             pod: None,
+            labels: container::labels(&root),
+            made: container::made(&root),
         });
         world.problems.extend(answer.into_problems());
     }

@@ -108,6 +108,8 @@ fn subject(
         namespace: None,
         confinement: Arc::new(confinement),
         pod: None,
+        labels: Default::default(),
+        made: None,
     };
     (subject, notes)
 }
