@@ -211,7 +211,8 @@ impl Reader {
     }
 
     /// What was read, where nothing was wrong.
-    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, ReadError> {
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, ReadError> {
+        self.problems.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
         match value {
             Some(value) if self.problems.is_empty() => Ok(value),
             _ => Err(ReadError { problems: self.problems }),
@@ -243,7 +244,11 @@ fn alike(a: &str, b: &str) -> bool {
     }
     let same = short.iter().zip(long.iter()).take_while(|(x, y)| x == y).count();
     let skip = usize::from(short.len() == long.len());
-    short.get(same + skip..) == long.get(same + 1..)
+    let swapped = skip == 1
+        && short.get(same) == long.get(same + 1)
+        && short.get(same + 1) == long.get(same)
+        && short.get(same + 2..) == long.get(same + 2..);
+    swapped || short.get(same + skip..) == long.get(same + 1..)
 }
 
 #[cfg(test)]
@@ -267,6 +272,7 @@ mod tests {
             ("owner", "ownner"),
             ("mode", "mede"),
             ("until", "Until"),
+            ("open", "opne"),
             ("pss-a", "pss_a"),
         ] {
             assert!(alike(a, b), "{a} {b}");

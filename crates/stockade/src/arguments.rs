@@ -25,6 +25,8 @@ pub(crate) enum Verb {
     Harden(Harden),
     /// Explain a technique: what it is, its formula, what breaks it
     Explain(Explain),
+    /// Check, test or begin a policy: what is allowed here
+    Policy(crate::policy::Arguments),
     /// Measure the process this runs in, without any effect, as facts for an audit
     Facts(Facts),
     /// Write completions for a shell to standard output

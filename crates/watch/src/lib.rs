@@ -8,5 +8,7 @@ pub mod clock;
 pub mod containers;
 pub mod executables;
 pub mod exposure;
+pub mod outputs;
 pub mod store;
 pub mod trail;
+pub mod state;

@@ -111,6 +111,7 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
     if !reader.keys(node, "a rule", &keys) {
         return None;
     }
+    let before = reader.problems.len();
     let name = reader.needed(node, "name", "the rule", "decisions and waivers name the rule by it");
     let mode = reader.word(node, "mode", &MODES).unwrap_or(Mode::Enforce);
     let subjects = reader.value(node, "subjects").and_then(|n| selector(reader, &n, "subjects"));
@@ -133,8 +134,8 @@ fn rule(reader: &mut Reader, node: &Node) -> Option<Rule> {
         condition,
         message,
     };
-    // A condition that did not compile was told of already.
-    if !rule.asks() && node.get("condition").is_none() {
+    // What could not be read was told of already.
+    if !rule.asks() && reader.problems.len() == before {
         let message =
             format!("the rule `{}` asks nothing: give it `require`, `forbid` or `condition`", rule.name);
         reader.problem(node, message);

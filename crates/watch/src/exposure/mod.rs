@@ -48,6 +48,11 @@ impl Judged {
         }
     }
 
+    /// Whether a process with these credentials has more than the container was given.
+    pub fn is_exceeded_by(&self, own_user_namespace: u32, actor: &Credentials) -> bool {
+        actor::Raised::of(&self.confinement, own_user_namespace, actor).is_some()
+    }
+
     /// Whether the technique is open for whoever is confined so. Any identifier of the catalogue is answered for; one
     /// that is not in it, or whose premise does not hold here (a flaw that is fixed), does not apply.
     pub fn exposure(&self, technique: &str) -> Exposure {

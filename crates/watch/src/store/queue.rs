@@ -230,9 +230,9 @@ mod tests {
             }
             taken.extend(queue.take(usize::MAX >> 1, NOW, NOW));
             prop_assert!(taken.windows(2).all(|w| w[0].1 < w[1].1));
-            for class in 0..3 {
+            for (class, came) in came.into_iter().enumerate() {
                 let out = taken.iter().filter(|t| t.0 == class).count() as u64;
-                prop_assert_eq!(out + queue.dropped()[class], came[class]);
+                prop_assert_eq!(out + queue.dropped()[class], came);
             }
         }
     }
