@@ -37,6 +37,8 @@ pub(super) struct Index {
     /// Paths of failed calls by last name, and those whose last name no pattern says.
     asked: Names,
     asked_any: Vec<Place>,
+    /// Ways through the links of /proc.
+    links: Vec<Place>,
 }
 
 /// Places by hash, sorted.
@@ -84,6 +86,7 @@ impl Index {
             walked_any: Vec::new(),
             asked: Names::default(),
             asked_any: Vec::new(),
+            links: Vec::new(),
         };
         for (d, detector) in (0u16..).zip(detectors) {
             for (l, look) in (0u16..).zip(&detector.when) {
@@ -147,6 +150,10 @@ impl Index {
                 Some(last) => self.asked.add(hash(0, last), place),
                 None => self.asked_any.push(place),
             }
+        }
+        if !look.asked.is_empty() {
+            self.links.push(place);
+            return;
         }
         if !look.system.is_empty() {
             return;
@@ -246,11 +253,11 @@ impl Index {
                     all(&mut places.iter().copied());
                 }
             }
-            None if file.file_system == 0 => {
+            None if seen.is_text() => {
                 if let Some(last) = last_name(seen.path) {
                     all(&mut self.asked.get(hash(0, last)));
                 }
-                if seen.path.contains("/proc/") || seen.path.contains("/sys/") {
+                if ["/proc/", "/sys/", "/cgroup/"].iter().any(|place| seen.path.contains(place)) {
                     all(&mut self.asked_any.iter().copied());
                 }
             }
@@ -271,6 +278,9 @@ impl Index {
                 }
             }
             all(&mut self.host_any.iter().copied());
+        }
+        if seen.view.asked.text.starts_with("/proc/") {
+            all(&mut self.links.iter().copied());
         }
         if let Some(last) = last_name(seen.walked()) {
             all(&mut self.walked.get(hash(0, last)));
