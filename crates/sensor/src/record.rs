@@ -337,6 +337,7 @@ impl<'a> Record<'a> {
             upper_layer: flags & FILE_UPPER != 0,
             nameless: flags & FILE_NAMELESS != 0,
             mount_namespace,
+            ..File::default()
         })
     }
 

@@ -120,6 +120,7 @@ fn connect(record: &Record<'_>) -> What {
     let (family, kind) = family_and_kind(record);
     let socket = record.socket();
     What::Connect {
+        bound: None,
         address: remote(record).unwrap_or(Address::Other(family as u16)),
         family,
         kind,
