@@ -417,31 +417,26 @@ impl FileLook {
             && !self.except.iter().any(|p| self.fits(p, seen))
     }
 
-    /// Kinds of events by which a file is touched so, for docs.
+    /// How a file is touched, in words for docs.
     pub fn reads(&self) -> Vec<&'static str> {
-        const BY: [(Access, &[Kind]); 5] = [
-            (
-                Access::READ.and(Access::WRITE),
-                &[Kind::Open, Kind::OpenByHandle, Kind::ReceivedFile, Kind::Splice, Kind::IoUringRequest],
-            ),
-            (Access::WRITE, &[Kind::Write, Kind::Truncate]),
-            (
-                Access::NAME,
-                &[Kind::Rename, Kind::Link, Kind::Symlink, Kind::Unlink, Kind::Mkdir, Kind::Mknod],
-            ),
-            (Access::META, &[Kind::Chmod, Kind::Chown, Kind::Setxattr, Kind::Ioctl]),
-            (Access::EXECUTE, &[Kind::Execve, Kind::MakeExecutable]),
+        if !self.by.is_empty() {
+            return self
+                .by
+                .iter()
+                .filter_map(|by| Kind::ALL.iter().find(|k| k.name() == by))
+                .map(|k| k.name())
+                .collect();
+        }
+        const BY: [(Access, &str); 6] = [
+            (Access::READ, "file read"),
+            (Access::WRITE, "file written"),
+            (Access::NAME, "file named"),
+            (Access::META, "mode or flags set"),
+            (Access::EXECUTE, "file executed"),
+            (Access::ENTER, "folder entered"),
         ];
-        let mut kinds: Vec<&'static str> = Vec::new();
-        for (access, by) in BY {
-            if self.to.unwrap_or(Access::READ.and(Access::WRITE)).meets(access) {
-                kinds.extend(by.iter().map(|kind| kind.name()));
-            }
-        }
-        if self.to.is_some_and(|to| to.meets(Access::ENTER)) {
-            kinds.extend([Kind::Chdir, Kind::Chroot, Kind::PivotRoot].map(Kind::name));
-        }
-        kinds
+        let to = self.to.unwrap_or(Access::READ.and(Access::WRITE).and(Access::NAME).and(Access::META));
+        BY.iter().filter(|(access, _)| to.meets(*access)).map(|(_, words)| *words).collect()
     }
 
     pub fn looks_at_host(&self) -> bool {

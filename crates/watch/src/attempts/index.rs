@@ -241,7 +241,7 @@ impl Index {
         };
         let file = seen.view.file;
         match seen.system {
-            Some(system) => {
+            Some(system) if seen.of_object => {
                 let seed = system as u64;
                 if let Some(last) = last_name(seen.path) {
                     all(&mut self.by_name.get(hash(seed, last)));
@@ -253,15 +253,16 @@ impl Index {
                     all(&mut places.iter().copied());
                 }
             }
-            None if seen.is_text() => {
+            None if !seen.is_text() => {}
+            _ => {
                 if let Some(last) = last_name(seen.path) {
                     all(&mut self.asked.get(hash(0, last)));
                 }
-                if ["/proc/", "/sys/", "/cgroup/"].iter().any(|place| seen.path.contains(place)) {
+                let telling = ["/proc/", "/sys/", "/cgroup/"].iter().any(|place| seen.path.contains(place));
+                if telling || seen.system.is_some() {
                     all(&mut self.asked_any.iter().copied());
                 }
             }
-            None => {}
         }
         if seen.is_device() || file.file_system == 0 && seen.path.starts_with("/dev/") {
             all(&mut self.devices.iter().copied());

@@ -257,6 +257,26 @@ fn a_device_is_its_numbers_in_the_upper_layer_too() {
     assert!(ids(&found).contains(&"write-disk"), "{:?}", ids(&found));
 }
 
+/// A sensor that could not walk the dentries tells no path within the file system.
+#[test]
+fn a_file_whose_path_within_its_file_system_is_not_told_is_known_by_the_usual_place() {
+    for (system, path, flags, detector) in [
+        ("proc", "/proc/sys/kernel/core_pattern", 1, "core-pattern"),
+        ("proc", "/host/proc/sys/vm/panic_on_oom", 1, "kernel-setting"),
+        ("cgroup2", "/sys/fs/cgroup/x/cgroup.procs", 1, "other-cgroup"),
+        ("overlay", "/etc/sudoers.d/x", 1, "accounts"),
+        ("tracefs", "/sys/kernel/tracing/kprobe_events", 1, "debug-file-system"),
+    ] {
+        let found =
+            attempts(json!({"is": "seen", "open": {"file": {"system": system, "at": path}, "flags": flags}}));
+        assert!(ids(&found).contains(&detector), "{path}: {:?}", ids(&found));
+    }
+    let found = attempts(
+        json!({"is": "quiet", "open": {"file": {"system": "overlay", "at": "/srv/etc/passwd"}, "flags": 1}}),
+    );
+    assert!(found.is_empty(), "{:?}", ids(&found));
+}
+
 // What ordinary software does, in a sound container.
 
 /// Each is a step that a sound workload was seen to take.
