@@ -15,6 +15,4 @@ pub mod state;
 pub mod store;
 pub mod surroundings;
 pub mod replay;
-pub mod state;
-pub mod store;
 pub mod trail;
