@@ -4,10 +4,12 @@
 mod arguments;
 mod audit;
 mod baseline;
+mod events;
 mod explain;
 mod facts;
 mod generate;
 mod harden;
+mod output_arguments;
 mod policy;
 mod settings;
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         Verb::Audit(audit) => audit::run(audit),
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
+        Verb::Events(events) => events::run(events),
         Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),

@@ -14,6 +14,7 @@ use super::answer::{Answer, Field};
 use super::container::Neighbours;
 use super::http::{self, Endpoint, HttpError};
 use super::raw::{Inspected, Raw, elements};
+use super::session::Known;
 use super::{Listed, Reading, Told, Wanted, daemon, kernel, source_name, version_numbers, volume_source};
 
 const DEFAULT_SOCKET: &str = "/run/docker.sock";
@@ -122,6 +123,22 @@ impl<'a> Opened<'a> {
         let engine = engine(&client, &version.root(), &info.root(), local, endpoint, world)?;
         Ok(Opened { client, version, info, all, local, engine: Arc::new(engine) })
     }
+}
+
+/// What a session keeps of the daemon at `endpoint`.
+pub(super) fn known(endpoint: &Endpoint) -> Result<Known, HttpError> {
+    let Opened { client, info, local, engine, .. } = Opened::at(endpoint, &mut World::default())?;
+    let engine = Arc::unwrap_or_clone(engine);
+    Ok(Known { prefix: client.prefix, engine, runtimes: runtimes(&info.root()), local })
+}
+
+/// The volumes of the daemon at `endpoint`, by name.
+pub(super) fn volumes_at(
+    endpoint: &Endpoint,
+    prefix: &str,
+    realm: &str,
+) -> Result<BTreeMap<Arc<str>, Fact<MountSource>>, HttpError> {
+    volumes(&Client { endpoint, prefix: prefix.to_owned() }, realm)
 }
 
 /// The same for the daemon at `endpoint`.

@@ -9,9 +9,11 @@ pub mod answer;
 mod container;
 mod daemon;
 mod docker;
+pub mod follow;
 pub mod http;
 mod podman;
 mod raw;
+mod session;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ pub use docker::{docker, docker_at, docker_raw_at};
 pub use http::Endpoint;
 pub use podman::podman;
 pub use raw::{Inspected, Raw, raw};
+pub use session::Session;
 
 /// All the questions about one engine together. A daemon that answers each a little late does not hold up the
 /// whole audit.

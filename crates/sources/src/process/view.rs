@@ -125,8 +125,8 @@ fn readable_namespaces_or(pid: u32) -> BTreeMap<&'static str, u64> {
     names.filter_map(|name| Some((name, namespace(pid, name).ok()?))).collect()
 }
 
-/// Reads `mnt:[4026531840]`.
-pub(crate) fn namespace(pid: u32, name: &str) -> std::io::Result<u64> {
+/// The inode number of a namespace of a process: reads `mnt:[4026531840]`.
+pub fn namespace(pid: u32, name: &str) -> std::io::Result<u64> {
     let link = std::fs::read_link(format!("/proc/{pid}/ns/{name}"))?;
     let text = link.to_string_lossy();
     let number = text.split_once('[').and_then(|(_, rest)| rest.trim_end_matches(']').parse().ok());

@@ -1,0 +1,46 @@
+//! Compiles the BPF programs with clang, where the feature `loader` asks for them: once for kernels where the current
+//! task is known to the verifier (5.11), once for those before (`PLAIN`).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PACKAGES: &str = "install clang (Debian: apt-get install clang libelf-dev zlib1g-dev pkg-config), or build \
+                        without the feature `loader` of the crate `sensor`";
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/bpf");
+    println!("cargo:rerun-if-changed=src/families");
+    println!("cargo:rerun-if-env-changed=CLANG");
+    if std::env::var_os("CARGO_FEATURE_LOADER").is_none() {
+        return;
+    }
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    let clang = std::env::var("CLANG").unwrap_or_else(|_| "clang".to_owned());
+    for (source, object, defines) in
+        [("sensor.bpf.c", "sensor.bpf.o", &[][..]), ("sensor.bpf.c", "plain.bpf.o", &["-DPLAIN"][..])]
+    {
+        if let Err(why) = compile(&clang, Path::new(source), &out.join(object), defines) {
+            eprintln!("the sensor's BPF programs do not compile: {why}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn compile(clang: &str, source: &Path, object: &Path, defines: &[&str]) -> Result<(), String> {
+    // bpf_helpers.h and its companions, as the crate libbpf-sys carries them.
+    let headers = std::env::var("DEP_BPF_INCLUDE").map_err(|_| "libbpf's headers are missing".to_owned())?;
+    let status = Command::new(clang)
+        .args(["-g", "-O2", "-target", "bpf", "-mcpu=v2", "-D__TARGET_ARCH_x86", "-Wall", "-Werror"])
+        .arg("-Wno-unused-function")
+        .args(defines)
+        .arg("-I")
+        .arg(&headers)
+        .arg("-c")
+        .arg(Path::new("src/bpf").join(source))
+        .arg("-o")
+        .arg(object)
+        .status()
+        .map_err(|error| format!("cannot run {clang}: {error}; {PACKAGES}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{clang} ended with {status}")) }
+}

@@ -1,0 +1,163 @@
+/* Sockets: family, type, addresses and the process at the other end, from the kernel's own socket. */
+
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define S_IFSOCK 0140000
+
+static __always_inline struct sock *socket_of(struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct socket *socket;
+
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline u16 swapped(u16 value)
+{
+	return __builtin_bswap16(value);
+}
+
+/* The other end of a Unix socket: its name, the file it is bound to, and the process that listens there. */
+static __always_inline void fill_unix_peer(struct socket_part *part, struct sock *sock)
+{
+	struct unix_sock *own = (void *)sock;
+	struct sock *peer = BPF_CORE_READ(own, peer);
+	struct unix_sock *other = (void *)peer;
+	struct pid *pid = BPF_CORE_READ(sock, sk_peer_pid);
+	struct unix_address *address;
+	struct dentry *dentry;
+	u64 task;
+	u32 length;
+
+	task = task_of_pid(pid);
+	if (task) {
+		struct task_struct *process = (void *)task;
+
+		part->peer_process = BPF_CORE_READ(process, tgid);
+		part->peer_start = BPF_CORE_READ(process, group_leader, start_boottime);
+	}
+	if (!peer)
+		return;
+	dentry = BPF_CORE_READ(other, path.dentry);
+	if (dentry) {
+		part->peer_inode = BPF_CORE_READ(dentry, d_inode, i_ino);
+		part->peer_device = BPF_CORE_READ(dentry, d_sb, s_dev);
+	}
+	address = BPF_CORE_READ(other, addr);
+	if (!address)
+		return;
+	/* The length counts sun_family, two bytes. */
+	length = BPF_CORE_READ(address, len) - 2;
+	if (length > 108)
+		return;
+	asm volatile("" : "+r"(length));
+	length &= 127;
+	bpf_probe_read_kernel(part + 1, length, (void *)address + bpf_core_field_offset(struct unix_address, name) + 2);
+	part->peer_length = length;
+}
+
+static __noinline int attach_socket(struct record *record, u64 sock_address)
+{
+	struct attachment *attachment = next_attachment(record);
+	struct sock *sock = (void *)sock_address;
+	struct socket_part *part;
+
+	if (!attachment || !sock)
+		return 0;
+	part = (void *)(attachment + 1);
+	__builtin_memset(part, 0, sizeof(*part));
+	part->family = BPF_CORE_READ(sock, __sk_common.skc_family);
+	part->type = BPF_CORE_READ(sock, sk_type);
+	part->protocol = BPF_CORE_READ(sock, sk_protocol);
+	if (part->family == AF_INET) {
+		*(u32 *)part->remote = BPF_CORE_READ(sock, __sk_common.skc_daddr);
+		*(u32 *)part->local = BPF_CORE_READ(sock, __sk_common.skc_rcv_saddr);
+	} else if (part->family == AF_INET6) {
+		BPF_CORE_READ_INTO(&part->remote, sock, __sk_common.skc_v6_daddr);
+		BPF_CORE_READ_INTO(&part->local, sock, __sk_common.skc_v6_rcv_saddr);
+	}
+	if (part->family == AF_INET || part->family == AF_INET6) {
+		part->remote_port = swapped(BPF_CORE_READ(sock, __sk_common.skc_dport));
+		part->local_port = BPF_CORE_READ(sock, __sk_common.skc_num);
+	}
+	if (part->family == AF_UNIX)
+		fill_unix_peer(part, sock);
+	close_attachment(record, attachment, ATTACH_SOCKET, 0, 0, sizeof(*part) + (part->peer_length & 127));
+	return 0;
+}
+
+/* Ports of engines, kubelets, API servers and their store, and the addresses that clouds answer on. */
+static __always_inline bool is_control_address(const u8 *address, u64 length)
+{
+	u16 family = *(u16 *)address;
+	u16 port = swapped(*(u16 *)(address + 2));
+
+	if (family == AF_INET && *(u16 *)(address + 4) == 0xfea9) /* 169.254.0.0/16 */
+		return true;
+	if (family == AF_INET6 && *(u32 *)(address + 8) == 0xc20e00fd) /* fd00:ec2::/32 */
+		return true;
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	switch (port) {
+	case 2375:
+	case 2376:
+	case 2379:
+	case 2380:
+	case 6443:
+	case 10250:
+	case 10255:
+		return true;
+	}
+	return false;
+}
+
+SEC("tp_btf/sys_exit")
+int sockets_call(u64 *ctx)
+{
+	struct pt_regs *regs = (void *)ctx[0];
+	s64 result = ctx[1];
+	struct call_context c;
+	struct task_struct *task;
+	struct file *file;
+	struct sock *sock = NULL;
+	u8 address[8 * 4] = {};
+	u64 pointer = 0, length = 0;
+	u32 lane = LANE_BULK;
+	u32 descriptor;
+
+	if (!enter_call(&c, regs))
+		return 0;
+	task = c.task;
+	if (c.call->address) {
+		pointer = argument(regs, c.compat, (c.call->address - 1) & 7);
+		length = argument(regs, c.compat, c.call->address & 7);
+	}
+	if (length > 128)
+		length = 128;
+	if (pointer && length >= 2 && c.call->kind == KIND_CONNECT) {
+		u16 family;
+
+		bpf_probe_read_user(address, length < sizeof(address) ? length & 31 : sizeof(address), (void *)pointer);
+		family = *(u16 *)address;
+		/* Few are the connections to Unix sockets and to families other than the Internet's. */
+		if ((family != AF_INET && family != AF_INET6) || is_control_address(address, length))
+			lane = LANE_RARE;
+	}
+	if (lane == LANE_BULK && !host.wanted[c.call->kind & (KINDS - 1)])
+		return 0;
+	begin_call(&c, regs, result, c.call->kind);
+	descriptor = at_position(c.record, c.call->socket);
+	file = file_of(task, descriptor);
+	if (file)
+		sock = socket_of(file);
+	if (sock)
+		attach_socket(c.record, (u64)sock);
+	if (pointer)
+		attach_block(c.record, 0, pointer, length);
+	send(c.record, lane);
+	return 0;
+}

@@ -1,0 +1,173 @@
+//! Repeats that were counted in the kernel instead of being sent. A thread swaps the kernel's two maps at intervals and
+//! reads the one that was taken out; the sensor makes events of the counts, from the first record of each key.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+
+use crate::event::Entry;
+use crate::record::Head;
+
+/// `struct fold_key` of the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    object: u64,
+    detail: u64,
+    process: u32,
+    pub kind: u16,
+    number: u16,
+}
+
+impl Key {
+    pub(crate) fn of(head: &Head) -> Option<Key> {
+        if head.fold == 0 {
+            return None;
+        }
+        let number = match head.entry {
+            Entry::SystemCall(number) => number,
+            Entry::Compat(number) => number + 512,
+            _ => 0,
+        };
+        Some(Key {
+            object: head.fold,
+            detail: *head.arguments.last()?,
+            process: head.actor.task.process,
+            kind: head.kind,
+            number: u16::try_from(number).ok()?,
+        })
+    }
+
+    fn read(bytes: &[u8]) -> Option<Key> {
+        Some(Key {
+            object: u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?),
+            detail: u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?),
+            process: u32::from_le_bytes(bytes.get(16..20)?.try_into().ok()?),
+            kind: u16::from_le_bytes(bytes.get(20..22)?.try_into().ok()?),
+            number: u16::from_le_bytes(bytes.get(22..24)?.try_into().ok()?),
+        })
+    }
+}
+
+/// `struct fold` of the programs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count {
+    pub count: u64,
+    pub last: u64,
+    pub container: u64,
+}
+
+impl Count {
+    fn read(bytes: &[u8]) -> Option<Count> {
+        let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        Some(Count { count: number(0)?, last: number(8)?, container: number(16)? })
+    }
+}
+
+pub(crate) type Batch = Vec<(Key, Count)>;
+
+/// The thread that swaps, and what it read.
+pub(crate) struct Folding {
+    batches: Receiver<Batch>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    /// First records of keys, since the batches before were told and before that.
+    now: HashMap<Key, Box<[u8]>>,
+    before: HashMap<Key, Box<[u8]>>,
+}
+
+struct Swapper {
+    outer: MapHandle,
+    inner: [MapHandle; 2],
+    active: usize,
+    batches: Sender<Batch>,
+}
+
+impl Swapper {
+    fn swap(&mut self) {
+        let out = self.active;
+        let next = 1 - out;
+        let Some((next_map, out_map)) = self.inner.get(next).zip(self.inner.get(out)) else { return };
+        let fd = next_map.as_fd().as_raw_fd();
+        // Returns when no program can still hold the map that is taken out.
+        if self.outer.update(&0u32.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).is_err() {
+            return;
+        }
+        self.active = next;
+        let keys: Vec<Vec<u8>> = out_map.keys().collect();
+        let mut batch = Batch::new();
+        for bytes in keys {
+            let value = out_map.lookup(&bytes, MapFlags::ANY).ok().flatten();
+            if let (Some(key), Some(count)) = (Key::read(&bytes), value.and_then(|v| Count::read(&v)))
+                && count.count > 0
+            {
+                batch.push((key, count));
+            }
+            let _ = out_map.delete(&bytes);
+        }
+        // The receiver may be gone while the sensor stops.
+        let _ = self.batches.send(batch);
+    }
+}
+
+impl Folding {
+    pub(crate) fn start(
+        outer: MapHandle,
+        inner: [MapHandle; 2],
+        window: Duration,
+    ) -> std::io::Result<Folding> {
+        let (sender, batches) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let mut swapper = Swapper { outer, inner, active: 0, batches: sender };
+        let thread = std::thread::Builder::new().name("sensor-fold".to_owned()).spawn(move || {
+            while !seen.load(Ordering::Acquire) {
+                std::thread::park_timeout(window);
+                swapper.swap();
+            }
+            // What came since, and what the last swap let in.
+            swapper.swap();
+        })?;
+        Ok(Folding { batches, stop, thread: Some(thread), now: HashMap::new(), before: HashMap::new() })
+    }
+
+    /// Keeps the first record of a key.
+    pub(crate) fn keep(&mut self, key: Key, bytes: &[u8]) {
+        self.now.insert(key, bytes.into());
+    }
+
+    /// Batches that were read. The rings are to be drained after this and before [`Folding::first`], so that the first
+    /// record of each key has come.
+    pub(crate) fn take(&mut self) -> Vec<Batch> {
+        self.batches.try_iter().collect()
+    }
+
+    pub(crate) fn first(&self, key: &Key) -> Option<&[u8]> {
+        self.now.get(key).or_else(|| self.before.get(key)).map(|bytes| &**bytes)
+    }
+
+    /// The batches taken were told: records older than those before them are forgotten.
+    pub(crate) fn told(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+
+    /// Ends the thread after a last swap.
+    pub(crate) fn stop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Folding {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
