@@ -304,3 +304,32 @@ fn a_drifted_container_is_named_with_the_fact_that_changed_and_when_it_was_made(
         assert!(shown.contains(expected), "{expected}\nin\n{shown}");
     }
 }
+
+#[test]
+fn a_setting_of_a_daemon_is_named_with_when_it_was_read_anew() {
+    let folder = Folder::new("daemon", &[("empty", "")]);
+    let host = daemon(&folder.0, &Arc::new(Mutex::new(serde_json::json!({ "Id": "aaaa", "Name": "/web" }))));
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_stockade"))
+            .args(arguments)
+            .current_dir(&folder.0)
+            .env("DOCKER_HOST", &host)
+            .output()
+            .unwrap()
+    };
+    let written = run(&["baseline", "write", "docker:"]);
+    assert_eq!(written.status.code(), Some(0), "{}", said(&written));
+    let path = folder.0.join("stockade-baseline.json");
+    let approved = fs::read_to_string(&path).unwrap();
+    let changed =
+        approved.replace("\"engine.settings.usernsRemap\": false", "\"engine.settings.usernsRemap\": true");
+    assert_ne!(approved, changed);
+    fs::write(&path, changed).unwrap();
+    let shown = said(&run(&["baseline", "check", "docker:"]));
+    for expected in [
+        "  changed: engine.settings.usernsRemap: true -> false (",
+        "  settings reloaded 2026-11-23T10:00:00Z\n",
+    ] {
+        assert!(shown.contains(expected), "{expected}\nin\n{shown}");
+    }
+}
