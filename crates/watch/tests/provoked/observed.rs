@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use sensor::event::{ContainerKey, Event, What};
-use sensor::{Options, Sensor};
+use sensor::{Kind, Options, Sensor};
 
 use crate::containers::{Ran, Runtime, Strength};
 use crate::expected::tells;
@@ -22,7 +22,7 @@ const SETTLE: Duration = Duration::from_millis(600);
 /// Runs `provoke` with these arguments in a container that the sensor watches. None, with the reason printed, where
 /// this machine cannot.
 pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
-    let mut sensor = match Sensor::start(Options::default()) {
+    let mut sensor = match Sensor::start(Options { bulk: Kind::ALL.to_vec(), ..Options::default() }) {
         Ok(sensor) => sensor,
         Err(error) if !rustix::process::geteuid().is_root() => {
             eprintln!("skipped: the sensor needs root: {error}");
@@ -55,7 +55,11 @@ fn key_of(events: &[Event], id: &str) -> ContainerKey {
             }
         }
     }
-    assert_eq!(keys.len(), 1, "containers started with the cgroup {id}: {keys:?}; all that started: {paths:?}");
+    assert_eq!(
+        keys.len(),
+        1,
+        "containers started with the cgroup {id}: {keys:?}; all that started: {paths:?}"
+    );
     keys.pop_first().expect("one key")
 }
 
@@ -90,9 +94,16 @@ impl Observed {
         for made in &self.ran.made {
             let events = groups.get(&made.process).map_or(&[][..], Vec::as_slice);
             if !events.iter().any(|event| tells(event, made)) {
-                let mut seen: Vec<String> = events.iter().map(|e| format!("{}={}", e.what.name(), e.result)).collect();
+                let mut seen: Vec<String> =
+                    events.iter().map(|e| format!("{}={}", e.what.name(), e.result)).collect();
                 seen.dedup();
-                untold.push(format!("{}: {} = {}; told: {}", made.attempt, made.call, made.result, seen.join(" ")));
+                untold.push(format!(
+                    "{}: {} = {}; told: {}",
+                    made.attempt,
+                    made.call,
+                    made.result,
+                    seen.join(" ")
+                ));
             }
         }
         untold
