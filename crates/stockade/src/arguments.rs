@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::events::Events;
 use crate::harden::trial::TrialArguments;
 
 /// Tells whether code inside a container can reach the host, by which path, and how many walls still stand.
@@ -25,6 +26,8 @@ pub(crate) enum Verb {
     Harden(Harden),
     /// Explain a technique: what it is, its formula, what breaks it
     Explain(Explain),
+    /// Ask the event store what `watch` has seen
+    Events(Events),
     /// Check, test or begin a policy: what is allowed here
     Policy(crate::policy::Arguments),
     /// Measure the process this runs in, without any effect, as facts for an audit

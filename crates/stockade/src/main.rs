@@ -3,10 +3,12 @@
 
 mod arguments;
 mod audit;
+mod events;
 mod explain;
 mod facts;
 mod generate;
 mod harden;
+mod output_arguments;
 mod policy;
 mod settings;
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Verb::Audit(audit) => audit::run(audit),
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
+        Verb::Events(events) => events::run(events),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
         Verb::Completions(completions) => generate::completions(completions),

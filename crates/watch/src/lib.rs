@@ -11,4 +11,8 @@ pub mod exposure;
 pub mod outputs;
 pub mod state;
 pub mod store;
+pub mod pipeline;
+pub mod state;
+pub mod store;
+pub mod surroundings;
 pub mod trail;
