@@ -10,6 +10,8 @@ pub mod executables;
 pub mod exposure;
 pub mod fields;
 pub mod outputs;
+pub mod state;
+pub mod store;
 pub mod pipeline;
 pub mod state;
 pub mod store;
