@@ -216,7 +216,14 @@ fn an_exec_that_raises_privileges_is_told_with_the_process_and_who_asked() {
     let text = |t: &str| Text { text: t.into(), ..Text::default() };
     let address = Address::Unix { path: text("/some/link") };
     let bound = Some(text("/run/docker.sock"));
-    let connect = What::Connect { address, family: 1, kind: 1, peer: None, bound };
+    let connect = What::Connect {
+        address,
+        family: 1,
+        kind: 1,
+        peer: None,
+        bound,
+        peer_file: sensor::event::FileId::default(),
+    };
     watching.containers.see(&event(client.id(), None, connect));
     let pid = process_in(&started, &["sleep", "60"]);
     watching.containers.see(&execve(pid, Some(started.key), "/bin/sleep", &["sleep", "60"], true));
