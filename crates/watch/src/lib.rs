@@ -9,6 +9,7 @@ pub mod containers;
 pub mod executables;
 pub mod exposure;
 pub mod fields;
+pub mod matched;
 pub mod outputs;
 pub mod pipeline;
 pub mod replay;

@@ -58,7 +58,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let terminal = if arguments.top {
         None
     } else {
-        Some(Arc::new(Terminal::new(arguments.format, arguments.threshold.severity(), arguments.color)))
+        Some(Arc::new(Terminal::new(
+            arguments.format,
+            arguments.threshold.severity(),
+            super::is_coloured(arguments),
+        )))
     };
 
     let containers = Containers::start(containers::Options::default());
