@@ -9,6 +9,6 @@ pub mod containers;
 pub mod executables;
 pub mod exposure;
 pub mod outputs;
+pub mod state;
 pub mod store;
 pub mod trail;
-pub mod state;
