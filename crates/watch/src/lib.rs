@@ -11,4 +11,5 @@ pub mod exposure;
 pub mod outputs;
 pub mod state;
 pub mod store;
+pub mod top;
 pub mod trail;
