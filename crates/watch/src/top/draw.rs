@@ -465,4 +465,47 @@ mod tests {
         let result = crate::top::run(&crate::outputs::Board::default(), &|| true);
         assert!(matches!(result, Err(crate::top::TopError::NoTerminal)));
     }
+
+    /// Not a test of its own: the view in a terminal, which script(1) makes.
+    #[test]
+    fn child_in_a_terminal() {
+        if std::env::var_os("STOCKADE_TOP_TEST_CHILD").is_none() {
+            return;
+        }
+        let board = crate::outputs::Board::default();
+        board.publish((*snapshot(10)).clone());
+        crate::top::run(&board, &|| false).unwrap();
+        println!("the view has ended");
+    }
+
+    #[test]
+    fn in_a_terminal_the_view_is_drawn_and_q_ends_it_and_gives_the_terminal_back() {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+        let this = std::env::current_exe().unwrap();
+        let line = format!(
+            "stty rows 30 cols 150; exec '{}' --exact top::draw::tests::child_in_a_terminal --nocapture",
+            this.display()
+        );
+        let child = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env("STOCKADE_TOP_TEST_CHILD", "1")
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            println!("skipped: script(1) is not here");
+            return;
+        };
+        let mut keys = child.stdin.take().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        keys.write_all(b"q").unwrap();
+        let output = child.wait_with_output().unwrap();
+        let screen = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{screen}");
+        for part in ["\u{1b}[?1049h", "EXPOSURE", "last alerts of", "\u{1b}[?1049l", "the view has ended"] {
+            assert!(screen.contains(part), "{part:?} in {screen:?}");
+        }
+    }
 }
