@@ -16,4 +16,5 @@ pub mod replay;
 pub mod state;
 pub mod store;
 pub mod surroundings;
+pub mod top;
 pub mod trail;

@@ -397,24 +397,9 @@ impl Pipeline {
 
     fn trail(&mut self, record: &crate::trail::Record) {
         let container = record.container.and_then(|key| self.containers.get(key));
-        let who = record.who.clients.first().map(|client| {
-            let uid = client.uid;
-            format!("{} (process {}, user {uid})", client.name, client.task.process)
-        });
         let since_boot = clock::since_boot();
-        let detail = serde_json::to_value(record).unwrap_or_default();
-        let action = detail.get("action").and_then(|a| a.as_str()).unwrap_or("other").to_owned();
-        let name = record.name.as_deref().or(record.id.as_deref()).unwrap_or("a container");
         let notice = record.notice();
-        (self.deliver)(Record::Trail(Box::new(Trail {
-            time: record.time,
-            since_boot,
-            container: container.as_deref().cloned(),
-            summary: notice.clone().unwrap_or_else(|| format!("{action} {name}")),
-            action,
-            who,
-            detail,
-        })));
+        (self.deliver)(Record::Trail(Box::new(Trail { since_boot, step: record.clone() })));
         if let Some(notice) = notice {
             let alert = Alert {
                 id: 0,
