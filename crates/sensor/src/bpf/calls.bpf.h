@@ -142,35 +142,6 @@ static __always_inline struct pid *pid_of_file(struct file *file)
 	return BPF_CORE_READ(file, private_data);
 }
 
-static __always_inline u64 task_of_pid(struct pid *pid)
-{
-	struct hlist_node *first = pid ? BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first) : NULL;
-
-	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
-}
-
-/* attach_task() for a task that was found by address. */
-static __noinline int attach_found_task(struct record *record, u32 index, u64 address)
-{
-	struct attachment *attachment = next_attachment(record);
-	struct task_struct *task = (void *)address;
-	struct task_part *part;
-	struct thread *thread;
-
-	if (!attachment || !task)
-		return 0;
-	part = (void *)(attachment + 1);
-	part->process = BPF_CORE_READ(task, tgid);
-	part->thread = BPF_CORE_READ(task, pid);
-	part->start = BPF_CORE_READ(task, group_leader, start_boottime);
-	part->inside = inside_number(BPF_CORE_READ(task, thread_pid));
-	part->flags = BPF_CORE_READ(task, flags);
-	thread = thread_of(part->thread);
-	part->container = thread ? thread->container : 0;
-	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
-	return 0;
-}
-
 /* The directory that a relative text counts from. */
 static __always_inline void attach_directory(struct record *record, struct task_struct *task, u32 index, u8 position)
 {

@@ -438,7 +438,8 @@ static __noinline int attach_block(struct record *record, u32 index, u64 pointer
 }
 
 /* Writes the names from `dentry` up to the root of its mount tree after `done` bytes of an attachment that begins at
- * the record's end; gives how many bytes there are then, or -1 where not all names fitted.
+ * the record's end; gives how many bytes there are then, and above the lowest 16 bits how many of them are within the
+ * mount; or -1 where not all names fitted.
  * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names. */
 static __noinline long write_path(struct record *record, u32 done, u64 mount_address, u64 dentry_address)
 {
@@ -448,6 +449,8 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 	u32 start = record->head.size + sizeof(struct attachment) + done;
 	u32 at = start;
+	u64 within = 0;
+	bool left = false;
 	int i;
 
 	for (i = 0; i < PATH_PARTS; i++) {
@@ -457,8 +460,11 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 		if (dentry == mount_root) {
 			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
 
+			if (!left)
+				within = at - start;
+			left = true;
 			if (up == mount || !up)
-				return at - start;
+				return (at - start) | within << 16;
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = up;
 			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
@@ -468,7 +474,7 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 		if (parent == dentry || !parent) {
 			/* No directory holds it: a memfd, a pipe, a socket, or a tree that was taken off. */
 			if (at != start)
-				return at - start;
+				return (at - start) | (left ? within : at - start) << 16;
 		}
 		if (at >= RECORD_MAX + 1024)
 			return -1;
@@ -481,10 +487,46 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 			return -1;
 		at += length & 511;
 		if (parent == dentry || !parent)
-			return at - start;
+			return (at - start) | (u64)(at - start) << 16;
 		dentry = parent;
 	}
 	return -1;
+}
+
+/* The names from `dentry` up to the root of its file system. */
+static __noinline int attach_names(struct record *record, u32 index, u64 dentry_address)
+{
+	struct attachment *attachment = next_attachment(record);
+	struct dentry *dentry = (void *)dentry_address;
+	u32 start = record->head.size + sizeof(struct attachment);
+	u32 at = start;
+	u8 flags = FLAG_CUT;
+	int i;
+
+	if (!attachment)
+		return 0;
+	for (i = 0; i < PATH_PARTS; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		long length;
+
+		if (parent == dentry || !parent) {
+			flags = 0;
+			break;
+		}
+		if (at >= RECORD_MAX + 1024)
+			break;
+		asm volatile("" : "+r"(at));
+		at &= 16383;
+		if (at > RECORD_MAX + 1024)
+			break;
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(dentry, d_name.name));
+		if (length < 0)
+			break;
+		at += length & 511;
+		dentry = parent;
+	}
+	close_attachment(record, attachment, ATTACH_PATH, index, flags, (at - start) & 8191);
+	return 0;
 }
 
 static __noinline int attach_path(struct record *record, u32 index, u64 mount, u64 dentry)
@@ -538,6 +580,11 @@ static __always_inline u32 mount_namespace_of(struct vfsmount *vfsmount)
 	return BPF_CORE_READ((struct mnt_namespace *)namespace, ns.inum);
 }
 
+static __always_inline u32 mount_number(struct vfsmount *vfsmount)
+{
+	return BPF_CORE_READ((struct mount *)((void *)vfsmount - bpf_core_field_offset(struct mount, mnt)), mnt_id);
+}
+
 static __noinline int fill_file(struct file_part *part, u64 file_address, u32 own_mount_namespace)
 {
 	struct file *file = (void *)file_address;
@@ -552,7 +599,9 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 	part->links = BPF_CORE_READ(inode, i_nlink);
 	part->open_flags = BPF_CORE_READ(file, f_flags);
 	part->unused = 0;
+	part->within = 0;
 	part->flags = 0;
+	part->mount = mount_number(BPF_CORE_READ(file, f_path.mnt));
 	part->mount_namespace = mount_namespace_of(BPF_CORE_READ(file, f_path.mnt));
 	if (part->mount_namespace && part->mount_namespace != own_mount_namespace)
 		part->flags |= FILE_FOREIGN;
@@ -563,19 +612,70 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 	return 0;
 }
 
+static __always_inline u64 task_of_pid(struct pid *pid)
+{
+	struct hlist_node *first = pid ? BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first) : NULL;
+
+	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
+}
+
+/* attach_task() for a task that was found by address. */
+static __noinline int attach_found_task(struct record *record, u32 index, u64 address)
+{
+	struct attachment *attachment = next_attachment(record);
+	struct task_struct *task = (void *)address;
+	struct task_part *part;
+	struct thread *thread;
+
+	if (!attachment || !task)
+		return 0;
+	part = (void *)(attachment + 1);
+	part->process = BPF_CORE_READ(task, tgid);
+	part->thread = BPF_CORE_READ(task, pid);
+	part->start = BPF_CORE_READ(task, group_leader, start_boottime);
+	part->inside = inside_number(BPF_CORE_READ(task, thread_pid));
+	part->flags = BPF_CORE_READ(task, flags);
+	thread = thread_of(part->thread);
+	part->container = thread ? thread->container : 0;
+	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
+	return 0;
+}
+
+#define PROC_SUPER_MAGIC 0x9fa0
+
+/* What a path or a file leaves out: its names above the root of its mount, and whose file of /proc it is. */
+static __noinline int attach_file_origin(struct record *record, u32 index, u64 mount_root, u64 inode_address)
+{
+	struct dentry *root = (void *)mount_root;
+	struct inode *inode = (void *)inode_address;
+	struct proc_inode *proc;
+
+	if (BPF_CORE_READ(root, d_parent) != root)
+		attach_names(record, INDEX_ABOVE_MOUNT + index, mount_root);
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
+		return 0;
+	proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
+	attach_found_task(record, INDEX_PROCESS + index, task_of_pid(BPF_CORE_READ(proc, pid)));
+	return 0;
+}
+
 static __noinline int attach_file(struct record *record, u32 index, u64 file_address)
 {
 	struct attachment *attachment = next_attachment(record);
 	struct file *file = (void *)file_address;
+	struct file_part *part;
 	long length;
 
 	if (!attachment || !file_address)
 		return 0;
-	fill_file((void *)(attachment + 1), file_address, record->head.identity.mount);
+	part = (void *)(attachment + 1);
+	fill_file(part, file_address, record->head.identity.mount);
 	length = write_path(record, sizeof(struct file_part), (u64)BPF_CORE_READ(file, f_path.mnt),
 			    (u64)BPF_CORE_READ(file, f_path.dentry));
+	part->within = length < 0 ? 0 : length >> 16;
 	close_attachment(record, attachment, ATTACH_FILE, index, length < 0 ? FLAG_CUT : 0,
 			 sizeof(struct file_part) + (length < 0 ? 0 : length & 8191));
+	attach_file_origin(record, index, (u64)BPF_CORE_READ(file, f_path.mnt, mnt_root), (u64)BPF_CORE_READ(file, f_inode));
 	return 0;
 }
 

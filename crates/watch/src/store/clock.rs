@@ -41,3 +41,26 @@ pub fn rfc3339(time: i64) -> String {
         Err(_) => time.to_string(),
     }
 }
+
+/// A time as RFC 3339 writes it. Without a zone, or as a date alone, in UTC.
+pub fn parse_time(text: &str) -> Option<i64> {
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+        Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    })?;
+    i64::try_from(time.as_nanosecond()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_and_written_as_rfc_3339() {
+        for text in ["2026-11-23T03:09:26.5Z", "2026-11-23T04:09:26.5+01:00", "2026-11-23 03:09:26.5"] {
+            assert_eq!(rfc3339(parse_time(text).unwrap()), "2026-11-23T03:09:26.500Z");
+        }
+        assert_eq!(rfc3339(parse_time("2026-11-23").unwrap()), "2026-11-23T00:00:00.000Z");
+        assert_eq!(parse_time("soon"), None);
+    }
+}

@@ -684,3 +684,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn settings_are_read_as_people_write_them() {
+    let read = |json: serde_json::Value| serde_json::from_value::<Settings>(json).map_err(|e| e.to_string());
+    let settings =
+        read(serde_json::json!({"path": "/x/y.db", "size": "2GiB", "age": "7d", "queue": 5})).unwrap();
+    assert_eq!(settings.path, Path::new("/x/y.db"));
+    let retention = Retention { size: 2 << 30, age: Duration::from_secs(7 * 24 * 3600) };
+    assert_eq!((settings.retention, settings.queue), (retention, 5));
+    assert_eq!(read(serde_json::json!({})).unwrap(), Settings::default());
+    for bad in [
+        serde_json::json!({"size": "12"}),
+        serde_json::json!({"size": "many"}),
+        serde_json::json!({"size": "99999999999999G"}),
+        serde_json::json!({"age": "-3h"}),
+        serde_json::json!({"age": "soon"}),
+        serde_json::json!({"surprise": 1}),
+    ] {
+        assert!(read(bad.clone()).is_err(), "{bad}");
+    }
+}
