@@ -306,6 +306,10 @@ fn a_whole_life_is_in_the_trail_with_what_the_container_was_given() {
     }
     let die = watching.record("its end", |r| of_it(r) && r.action == Action::Die);
     assert_eq!(die.details.get("exitCode").map(String::as_str), Some("137"));
+    // No sensor told of the client; it was found at the other end of the engine's socket.
+    assert_eq!(create.who.certainty, Certainty::Named, "{:?}", create.who);
+    assert_eq!(create.who.clients[0].name, "docker");
+    assert!(create.who.clients[0].arguments.contains(&started.name), "{:?}", create.who);
     let json = serde_json::to_value(&die).unwrap();
     assert_eq!(json["schema"], "stockade.trail/1");
     assert_eq!(serde_json::from_value::<Record>(json).unwrap(), die);
