@@ -21,6 +21,8 @@ use crate::audit::{Input, context_of, gather, whatever_is_here};
 const DEFAULT: &str = "stockade-baseline.json";
 /// Facts of one subject that are shown; JSON has all.
 const FACTS: usize = 12;
+/// What became worse, of one subject: the weightiest first.
+const WORSE: usize = 8;
 /// What became better, of one subject.
 const BETTER: usize = 4;
 /// Characters of a value that are shown.
@@ -219,13 +221,17 @@ fn changed(subject: &DriftedSubject, lines: &mut Vec<String>) {
         (true, true) => "changed",
     };
     lines.push(format!("{word}: {}{}", subject.name, at(subject.place.as_ref())));
-    lines.extend(subject.worse.iter().map(|c| format!("  {}", worse(c))));
+    lines.extend(subject.worse.iter().take(WORSE).map(|c| format!("  {}", worse(c))));
+    let more = subject.worse.len().saturating_sub(WORSE);
+    if more > 0 {
+        lines.push(format!("  and {more} more that became worse (--format json)"));
+    }
     lines.extend(subject.better.iter().take(BETTER).map(|c| format!("  better: {}", better(c))));
     let more = subject.better.len().saturating_sub(BETTER);
     if more > 0 {
         lines.push(format!("  better: and {more} more (--format json)"));
     }
-    lines.extend(subject.facts.iter().take(FACTS).map(|f| format!("  because {}", fact(f))));
+    lines.extend(subject.facts.iter().take(FACTS).map(|f| format!("  changed: {}", fact(f))));
     let more = subject.facts.len().saturating_sub(FACTS);
     if more > 0 {
         lines.push(format!("  and {more} more facts (--format json)"));

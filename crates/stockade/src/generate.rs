@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &Generate) -> anyhow::Result<u8> {
             write(folder, "coverage.md", &coverage_page())?;
             write(folder, "flaws.md", &flaws_page())?;
             write(folder, "recommended.md", &recommended_page())?;
+            write(folder, "rule-language.md", &crate::rules::language_page(GENERATED))?;
             write(folder, "detectors.md", &detectors_page())?;
         }
         other => bail!("`{other}` is not generated; use man or docs"),

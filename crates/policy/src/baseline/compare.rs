@@ -247,6 +247,17 @@ fn changes(old: &Approved, new: &Approved) -> (Vec<Change>, Vec<Change>) {
     let (before, now) = (open_gains(old), open_gains(new));
     worse.extend(now.difference(&before).map(|gain| Change::Gain { gain: (*gain).to_owned() }));
     better.extend(before.difference(&now).map(|gain| Change::Gain { gain: (*gain).to_owned() }));
+    // The weightiest first: what is open now, then what is nearer to it.
+    let weight = |change: &Change| match change {
+        Change::Verdict { .. } => 0,
+        Change::Finding { depth, class, .. } if depth.max == Some(0) && class != "weakness" => 1,
+        Change::FindingDepth { new, .. } if new.max == Some(0) => 1,
+        Change::Gain { .. } => 2,
+        Change::Depth { .. } => 3,
+        Change::FindingDepth { .. } => 4,
+        Change::Finding { .. } => 5,
+    };
+    worse.sort_by_key(weight);
     (worse, better)
 }
 

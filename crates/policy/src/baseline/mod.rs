@@ -171,9 +171,15 @@ fn approved(subject: &Subject, judged: &Judged) -> Approved {
         namespace: subject.namespace.as_ref().map(ToString::to_string),
         verdict: judged.verdict.into(),
         depth: judged.depth.into(),
-        findings: every_finding(judged).map(|(class, f)| (chain(f), approval(class, f))).collect(),
+        findings: kept_findings(judged).map(|(class, f)| (chain(f), approval(class, f))).collect(),
         facts: kept_facts(subject).map(|(key, fact)| (key, fact.value)).collect(),
     }
+}
+
+/// Findings that a baseline keeps. Reach into another container that a wall holds is there or not by whether there is
+/// another container at all, which is nothing of this one's.
+fn kept_findings(judged: &Judged) -> impl Iterator<Item = (Class, &Finding)> {
+    every_finding(judged).filter(|(class, f)| *class != Class::Lateral || f.depth.min == 0)
 }
 
 /// The techniques of a finding, in the order of the path.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use sensor::event::{ContainerKey, Event, What};
-use sensor::{Options, Sensor};
+use sensor::{Kind, Options, Sensor};
 
 use crate::containers::{Ran, Runtime, Strength};
 use crate::expected::tells;
@@ -22,7 +22,8 @@ const SETTLE: Duration = Duration::from_millis(600);
 /// Runs `provoke` with these arguments in a container that the sensor watches. None, with the reason printed, where
 /// this machine cannot.
 pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
-    observe_with(Options::default(), runtime, strength, arguments, &mut |_| {})
+    let options = Options { bulk: Kind::ALL.to_vec(), ..Options::default() };
+    observe_with(options, runtime, strength, arguments, &mut |_| {})
 }
 
 /// `see` gets every event when it comes.

@@ -159,19 +159,19 @@ fn by_descriptor_truncate(record: &Record<'_>) -> What {
 
 fn rename(record: &Record<'_>) -> What {
     let flags = if record.call_name() == "renameat2" { record.argument(4) } else { 0 };
-    What::Rename { from: record.named(0), to: record.named(1), flags, file: File::default() }
+    What::Rename { from: record.named(0), to: record.named(1), flags, file: record.object(0) }
 }
 
 fn link(record: &Record<'_>) -> What {
-    What::Link { from: record.named(0), to: record.named(1), file: File::default() }
+    What::Link { from: record.named(0), to: record.named(1), file: record.object(0) }
 }
 
 fn symlink(record: &Record<'_>) -> What {
-    What::Symlink { target: record.text(0), path: record.named(1), file: File::default() }
+    What::Symlink { target: record.text(0), path: record.named(1), file: record.object(0) }
 }
 
 fn unlink(record: &Record<'_>) -> What {
-    What::Unlink { path: record.named(0), directory: false, file: File::default() }
+    What::Unlink { path: record.named(0), directory: false, file: record.object(0) }
 }
 
 fn unlinkat(record: &Record<'_>) -> What {
@@ -179,20 +179,20 @@ fn unlinkat(record: &Record<'_>) -> What {
     What::Unlink {
         path: record.named(0),
         directory: record.argument(2) & AT_REMOVEDIR != 0,
-        file: File::default(),
+        file: record.object(0),
     }
 }
 
 fn rmdir(record: &Record<'_>) -> What {
-    What::Unlink { path: record.named(0), directory: true, file: File::default() }
+    What::Unlink { path: record.named(0), directory: true, file: record.object(0) }
 }
 
 fn mkdir(record: &Record<'_>) -> What {
-    What::Mkdir { path: record.named(0), mode: record.word(1), file: File::default() }
+    What::Mkdir { path: record.named(0), mode: record.word(1), file: record.object(0) }
 }
 
 fn mkdirat(record: &Record<'_>) -> What {
-    What::Mkdir { path: record.named(0), mode: record.word(2), file: File::default() }
+    What::Mkdir { path: record.named(0), mode: record.word(2), file: record.object(0) }
 }
 
 /// The number of a device as mknod(2) takes it (new_decode_dev(), include/linux/kdev_t.h).
@@ -205,7 +205,7 @@ fn mknod(record: &Record<'_>) -> What {
         path: record.named(0),
         mode: record.word(1),
         device: device(record.word(2)),
-        file: File::default(),
+        file: record.object(0),
     }
 }
 
@@ -214,7 +214,7 @@ fn mknodat(record: &Record<'_>) -> What {
         path: record.named(0),
         mode: record.word(2),
         device: device(record.word(3)),
-        file: File::default(),
+        file: record.object(0),
     }
 }
 
@@ -247,7 +247,10 @@ fn setxattr(record: &Record<'_>) -> What {
 }
 
 fn chdir(record: &Record<'_>) -> What {
-    What::Chdir { path: record.path(0).unwrap_or_else(|| record.named(0)), file: File::default() }
+    What::Chdir {
+        path: record.path(0).unwrap_or_else(|| record.named(0)),
+        file: record.file(0).unwrap_or_else(|| record.object(0)),
+    }
 }
 
 fn dup(record: &Record<'_>) -> What {

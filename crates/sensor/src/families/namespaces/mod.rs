@@ -1,7 +1,7 @@
 //! Namespaces and credentials: calls that change what a task is, and so explain what it has gained.
 
 use super::{After, Call, EXPLAINS, NOT_ZERO, ONLY, Test, WORKING_DIRECTORY};
-use crate::event::{File, Namespaces, What};
+use crate::event::{Namespaces, What};
 use crate::kinds::Kind;
 use crate::record::Record;
 
@@ -115,11 +115,11 @@ fn clone3(record: &Record<'_>) -> What {
 }
 
 fn chroot(record: &Record<'_>) -> What {
-    What::Chroot { path: record.path(0).unwrap_or_else(|| record.named(0)), file: File::default() }
+    What::Chroot { path: record.path(0).unwrap_or_else(|| record.named(0)), file: record.object(0) }
 }
 
 fn pivot_root(record: &Record<'_>) -> What {
-    What::PivotRoot { new_root: record.named(0), put_old: record.named(1), file: File::default() }
+    What::PivotRoot { new_root: record.named(0), put_old: record.named(1), file: record.object(0) }
 }
 
 fn setuid(record: &Record<'_>) -> What {
