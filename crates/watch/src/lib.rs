@@ -9,6 +9,7 @@ pub mod containers;
 pub mod executables;
 pub mod exposure;
 pub mod fields;
+pub mod live;
 pub mod outputs;
 pub mod replay;
 pub mod state;

@@ -41,13 +41,33 @@ pub(crate) struct Ran {
 
 /// More than the default ones; CAP_SYS_RESOURCE is missing on some machines and is not needed.
 const CAPABILITIES: &[&str] = &[
-    "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH", "SYSLOG", "NET_ADMIN", "SYS_RAWIO", "SYS_TIME", "SYS_BOOT",
+    "SYS_ADMIN",
+    "SYS_PTRACE",
+    "SYS_MODULE",
+    "DAC_READ_SEARCH",
+    "SYSLOG",
+    "NET_ADMIN",
+    "SYS_RAWIO",
+    "SYS_TIME",
+    "SYS_BOOT",
     "SYS_PACCT",
 ];
 /// The default ones of Docker.
 const DEFAULT_CAPABILITIES: &[&str] = &[
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
 ];
 const IMAGE: &str = "stockade-test-busybox";
 const RUNC: &str = "runc";
@@ -257,7 +277,9 @@ fn runc(
     ];
     for (source, target, read_only) in room.mounts(strength) {
         let way = if read_only { "ro" } else { "rw" };
-        mounts.push(json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", way]}));
+        mounts.push(
+            json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", way]}),
+        );
     }
     let mut linux = json!({
         "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "ipc"}, {"type": "network"}],
@@ -291,11 +313,44 @@ fn runc(
 /// What a default filter refuses, of the calls that are made here.
 fn filter() -> Value {
     let refused: &[&str] = &[
-        "mount", "umount2", "fsopen", "fsconfig", "fsmount", "fspick", "open_tree", "move_mount", "mount_setattr",
-        "pivot_root", "setns", "unshare", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "bpf",
-        "perf_event_open", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "keyctl",
-        "add_key", "request_key", "syslog", "sethostname", "setdomainname", "clock_settime", "userfaultfd",
-        "open_by_handle_at", "name_to_handle_at", "acct", "swapon", "quotactl", "fanotify_init", "move_pages",
+        "mount",
+        "umount2",
+        "fsopen",
+        "fsconfig",
+        "fsmount",
+        "fspick",
+        "open_tree",
+        "move_mount",
+        "mount_setattr",
+        "pivot_root",
+        "setns",
+        "unshare",
+        "process_vm_readv",
+        "process_vm_writev",
+        "pidfd_getfd",
+        "kcmp",
+        "bpf",
+        "perf_event_open",
+        "finit_module",
+        "delete_module",
+        "kexec_load",
+        "kexec_file_load",
+        "reboot",
+        "keyctl",
+        "add_key",
+        "request_key",
+        "syslog",
+        "sethostname",
+        "setdomainname",
+        "clock_settime",
+        "userfaultfd",
+        "open_by_handle_at",
+        "name_to_handle_at",
+        "acct",
+        "swapon",
+        "quotactl",
+        "fanotify_init",
+        "move_pages",
     ];
     json!({
         "defaultAction": "SCMP_ACT_ALLOW",

@@ -99,7 +99,8 @@ pub(crate) fn kinds(call: &str) -> Option<&'static [Kind]> {
 
 /// Whether `provoke` made one call and says what the kernel answered, so that the event must say the same.
 fn says_the_answer(call: &str) -> bool {
-    let several = ["memfd_create", "execve", "fsopen, ", "recvmsg(", "sendmsg ", "int 0x80: ", "IORING_OP_CONNECT("];
+    let several =
+        ["memfd_create", "execve", "fsopen, ", "recvmsg(", "sendmsg ", "int 0x80: ", "IORING_OP_CONNECT("];
     !several.iter().any(|begin| call.starts_with(begin))
 }
 
@@ -128,7 +129,9 @@ pub(crate) fn tells(event: &Event, made: &Made) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     match &event.what {
         // A link is followed: the file that was reached has another name than what was asked for.
-        What::Open { file, asked, .. } => asked.text == path || file.path.text.ends_with(name) || asked.text == name,
+        What::Open { file, asked, .. } => {
+            asked.text == path || file.path.text.ends_with(name) || asked.text == name
+        }
         What::Connect { address: sensor::event::Address::Unix { path: address }, .. } => {
             address.text.ends_with(name) || address.text == path
         }

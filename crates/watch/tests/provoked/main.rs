@@ -14,7 +14,11 @@ use observed::observe;
 fn all_are_told(strength: Strength, arguments: &[&str], at_least: usize) {
     let Some(runtime) = runtime() else { return };
     let Some(observed) = observe(runtime, strength, arguments) else { return };
-    assert!(observed.ran.made.len() >= at_least, "{arguments:?}: {} calls were made", observed.ran.made.len());
+    assert!(
+        observed.ran.made.len() >= at_least,
+        "{arguments:?}: {} calls were made",
+        observed.ran.made.len()
+    );
     let untold = observed.untold();
     assert!(
         untold.is_empty(),
@@ -87,7 +91,11 @@ fn opens_and_connections_by_io_uring_are_told() {
 
 #[test]
 fn calls_by_the_32_bit_entry_are_told() {
-    by("compat", &["core-pattern", "docker-socket", "mount", "setns", "unshare", "bpf-load", "move-mount"], 8);
+    by(
+        "compat",
+        &["core-pattern", "docker-socket", "mount", "setns", "unshare", "bpf-load", "move-mount"],
+        8,
+    );
 }
 
 #[test]

@@ -55,7 +55,11 @@ fn key_of(events: &[Event], id: &str) -> ContainerKey {
             }
         }
     }
-    assert_eq!(keys.len(), 1, "containers started with the cgroup {id}: {keys:?}; all that started: {paths:?}");
+    assert_eq!(
+        keys.len(),
+        1,
+        "containers started with the cgroup {id}: {keys:?}; all that started: {paths:?}"
+    );
     keys.pop_first().expect("one key")
 }
 
@@ -90,9 +94,16 @@ impl Observed {
         for made in &self.ran.made {
             let events = groups.get(&made.process).map_or(&[][..], Vec::as_slice);
             if !events.iter().any(|event| tells(event, made)) {
-                let mut seen: Vec<String> = events.iter().map(|e| format!("{}={}", e.what.name(), e.result)).collect();
+                let mut seen: Vec<String> =
+                    events.iter().map(|e| format!("{}={}", e.what.name(), e.result)).collect();
                 seen.dedup();
-                untold.push(format!("{}: {} = {}; told: {}", made.attempt, made.call, made.result, seen.join(" ")));
+                untold.push(format!(
+                    "{}: {} = {}; told: {}",
+                    made.attempt,
+                    made.call,
+                    made.result,
+                    seen.join(" ")
+                ));
             }
         }
         untold
