@@ -10,6 +10,7 @@ pub mod executables;
 pub mod exposure;
 pub mod fields;
 pub mod matched;
+pub mod live;
 pub mod outputs;
 pub mod pipeline;
 pub mod replay;
