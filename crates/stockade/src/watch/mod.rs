@@ -58,6 +58,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 
+    /// Write a capture (.scap) of the container around each alert into this folder
+    #[arg(long, value_name = "FOLDER")]
+    capture: Option<PathBuf>,
+
     /// Keep nothing
     #[arg(long, conflicts_with_all = ["store", "store_size", "store_age"])]
     no_store: bool,

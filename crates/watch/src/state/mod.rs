@@ -337,6 +337,31 @@ impl State {
         users.chain(groups.map(|((_, gid), name)| Account::Group(list::Group { gid: *gid, name })))
     }
 
+    /// Writes what is known now as the lists that a capture begins with.
+    pub fn write_lists<W: std::io::Write>(&self, out: &mut capture::Writer<W>) -> Result<(), capture::Error> {
+        out.machine(&list::Machine {
+            processors: self.machine.processors,
+            memory_bytes: self.machine.memory_bytes,
+            highest_pid: self.machine.highest_pid,
+            host_name: &self.machine.host_name,
+        })?;
+        out.interfaces(self.interfaces.iter().map(|interface| list::Interface {
+            name: &interface.name,
+            address: interface.address,
+            netmask: interface.netmask,
+            broadcast: interface.broadcast,
+            link_speed: interface.link_speed,
+        }))?;
+        out.accounts(self.accounts())?;
+        out.processes(self.threads().map(Thread::to_list))?;
+        for thread in self.threads().filter(|thread| thread.is_leader()) {
+            if let Some(table) = self.descriptors(thread) {
+                out.descriptors(thread.thread, table.iter().map(|(number, held)| held.to_list(number)))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether an address is one of this machine's.
     pub fn is_local(&self, address: IpAddr) -> bool {
         address.is_loopback()
