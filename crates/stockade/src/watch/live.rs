@@ -11,9 +11,11 @@ use anyhow::Context as _;
 use sensor::{Options, Sensor};
 use watch::attempts::integrity::{Integrity, Observation};
 use watch::containers::{self, Containers};
+use watch::outputs::service::Service;
 use watch::outputs::{Board, Outputs};
 use watch::pipeline::{Deliver, Pipeline};
 use watch::store::{Record, Store};
+use watch::top::{self, TopError};
 
 use super::Arguments;
 use super::terminal::Terminal;
@@ -69,11 +71,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if let Some(path) = &arguments.ready_file {
         std::fs::write(path, "").with_context(|| path.display().to_string())?;
     }
+    let mut service = Service::begin();
+    service.ready();
+    let view = if arguments.top { Some(show(board.clone(), asked.end.clone())?) } else { None };
     let began = Instant::now();
     let mut ticked = began;
     let observations = check_integrity()?;
     while !asked.end.load(Ordering::Relaxed) && arguments.duration.is_none_or(|time| began.elapsed() < time) {
         sensor.poll(TURN, &mut |event| pipeline.see(&event))?;
+        service.alive();
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             pipeline.tick();
@@ -93,10 +99,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             break;
         }
     }
+    service.ends();
+    asked.end.store(true, Ordering::Relaxed);
+    if let Some(view) = view {
+        view.join().map_err(|_| anyhow::anyhow!("the live view failed"))??;
+    }
     sensor.stop(&mut |event| pipeline.see(&event));
     pipeline.finish();
-    if let Some(outputs) = Arc::into_inner(outputs) {
-        outputs.close(LAST);
+    for output in outputs.close(LAST) {
+        if output.dropped + output.refused > 0 {
+            let (dropped, refused) = (output.dropped, output.refused);
+            eprintln!("note: {}: {dropped} records were dropped, {refused} refused", output.name);
+        }
     }
     if let Some(store) = store {
         let left = store.close(LAST);
@@ -105,6 +119,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// The live view, on a thread of its own. Where the user ends it, the watch ends; and the other way round.
+fn show(board: Board, end: Arc<AtomicBool>) -> anyhow::Result<thread::JoinHandle<Result<(), TopError>>> {
+    Ok(thread::Builder::new().name("top".into()).spawn(move || {
+        let result = top::run(&board, &|| end.load(Ordering::Relaxed));
+        end.store(true, Ordering::Relaxed);
+        result
+    })?)
 }
 
 /// The periodic checks, on a thread of their own: the kernel's list of symbols alone takes tens of milliseconds.
