@@ -26,7 +26,7 @@ impl View<'_> {
         let Some(found) = self.descriptor() else { return self.without_descriptor(id) };
         let failed_connect =
             self.event.kind.name == "connect" && self.event.result().is_some_and(|result| result < 0);
-        if failed_connect && !self.applied.name_changed && id == F::FdName {
+        if failed_connect && !self.applied.name_changed && matches!(id, F::FdName | F::FdContainername) {
             return self.without_descriptor(id);
         }
         match id {
