@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use confinement::Confinement;
 use sensor::event::{Actor, ContainerKey, Credentials, Namespaces, Task};
 use sources::measured::Observed;
 use sources::process::View;
@@ -17,6 +18,8 @@ use crate::exposure::Judged;
 pub(super) struct Read {
     pub(super) observed: Observed,
     pub(super) view: Arc<View>,
+    /// What that comes to by itself.
+    pub(super) confinement: Confinement,
 }
 
 /// One container.
@@ -41,8 +44,10 @@ pub(super) struct Entry {
     pub(super) settled: bool,
     /// It waits to be read; the queue need not hold it twice.
     pub(super) waits: bool,
-    /// A read was asked for while one waited to be finished.
+    /// How often it was to be read again.
     pub(super) generation: u64,
+    /// Where its engine's words and the kernel differ, as it was told.
+    pub(super) contradictions: Vec<String>,
 }
 
 pub(super) struct Table {
@@ -142,6 +147,7 @@ impl Table {
             settled: false,
             waits: true,
             generation: 0,
+            contradictions: Vec::new(),
         };
         if entry.namespaces.mount != 0 {
             self.by_mount.insert(entry.namespaces.mount, key);
