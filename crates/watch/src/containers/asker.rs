@@ -416,8 +416,7 @@ impl Asker<'_> {
             let again = entry.joined.replace(joined).is_some();
             (entry.read.take(), again)
         };
-        if again && read.is_none() {
-            // Its words alone are less than what was judged.
+        if read.is_none() && self.is_better_judged(key, again) {
             return;
         }
         match session.confinement(inspected) {
@@ -441,6 +440,21 @@ impl Asker<'_> {
                 self.failed(number, &error);
             }
         }
+    }
+
+    /// Whether what was read of a container, or can be read again, stands above its engine's words alone.
+    fn is_better_judged(&self, key: ContainerKey, again: bool) -> bool {
+        let Some((first, is_judged, runs)) = lock(&self.shared.table).get(key).map(|entry| {
+            let is_judged = entry.judged.as_ref().is_some_and(|judged| !judged.is_provisional);
+            (entry.first, is_judged, entry.ended.is_none())
+        }) else {
+            return true;
+        };
+        let readable = runs && process::is(first);
+        if readable && !again {
+            self.shared.read_again(key);
+        }
+        readable || is_judged
     }
 
     fn digest(&mut self, session: &Session, inspected: &Value) -> Option<String> {

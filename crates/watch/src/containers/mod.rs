@@ -338,13 +338,20 @@ impl Containers {
     }
 
     fn enter(&self, key: ContainerKey, time: u64, actor: &Actor, cgroup_path: Option<&str>) {
+        let mut table = lock(&self.shared.table);
+        if table.get(key).is_some() {
+            if let Some(path) = cgroup_path {
+                table.place(key, path);
+            }
+            return;
+        }
         let mut container = nothing_known(key);
         container.started =
             Some(Offset::now().wall(if actor.task.start == 0 { time } else { actor.task.start }));
         container.cgroup_path = cgroup_path.map(str::to_owned);
-        if lock(&self.shared.table).insert(key, time, actor, container) {
-            self.shared.read(reader::Job::Read(key));
-        }
+        table.insert(key, time, actor, container);
+        drop(table);
+        self.shared.read(reader::Job::Read(key));
     }
 
     fn end(&self, key: ContainerKey, time: u64) {

@@ -166,6 +166,19 @@ impl Table {
         true
     }
 
+    /// Says where its cgroup is, of a container that was entered without knowing it.
+    pub(super) fn place(&mut self, key: ContainerKey, cgroup_path: &str) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|e| e.container.cgroup_path.is_none()) else {
+            return;
+        };
+        let mut container = (*entry.container).clone();
+        container.cgroup_path = Some(cgroup_path.to_owned());
+        entry.container = Arc::new(container);
+        if let Some(id) = id_in_path(cgroup_path) {
+            self.by_claim.entry(id.to_owned()).or_default().push(key);
+        }
+    }
+
     fn make_room(&mut self, now: u64) {
         self.expire(now);
         while self.entries.len() >= self.limits.most {
@@ -395,10 +408,18 @@ mod tests {
             let known = alert::Container { cgroup_path: path, ..super::super::nothing_known(key) };
             assert!(table.insert(key, number, &actor(number as u32), known));
         }
-        assert_eq!(table.claimants(&id).len(), 3);
+        let late = enter(&mut table, 4, 4);
+        table.place(late, &format!("/system.slice/docker-{id}.scope"));
+        table.place(late, "/elsewhere");
+        assert_eq!(table.claimants(&id).len(), 4);
+        table.end(late, 4);
         table.end(ContainerKey(1), 4);
         table.end(ContainerKey(2), 5);
-        assert_eq!(table.claimants(&id), [ContainerKey(2), ContainerKey(3)]);
+        assert_eq!(
+            table.claimants(&id),
+            [ContainerKey(2), ContainerKey(3)],
+            "two are forgotten, one is kept"
+        );
     }
 
     #[test]
