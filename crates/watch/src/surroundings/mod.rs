@@ -151,7 +151,9 @@ impl Surroundings {
     /// the host.
     fn owner_by_cgroup(&self, folder: &Path) -> Owner {
         let Some(text) = bounded(&folder.join("cgroup")) else { return Owner::NotKnown };
-        let Some(cgroup) = text.lines().find_map(|line| line.strip_prefix("0::")) else { return Owner::NotKnown };
+        let Some(cgroup) = text.lines().find_map(|line| line.strip_prefix("0::")) else {
+            return Owner::NotKnown;
+        };
         let mut living = self.containers.iter().filter(|(_, around)| !around.ended);
         let mut all_known = true;
         let of = living.find(|(_, around)| {
