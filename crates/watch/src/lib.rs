@@ -9,8 +9,6 @@ pub mod containers;
 pub mod executables;
 pub mod exposure;
 pub mod outputs;
-pub mod state;
-pub mod store;
 pub mod pipeline;
 pub mod state;
 pub mod store;

@@ -22,7 +22,9 @@ const SETTLE: Duration = Duration::from_millis(600);
 /// Runs `provoke` with these arguments in a container that the sensor watches. None, with the reason printed, where
 /// this machine cannot.
 pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
-    let mut sensor = match Sensor::start(Options { bulk: Kind::ALL.to_vec(), ..Options::default() }) {
+    // Everything, and nothing folded: a masked path is the same file as another one.
+    let options = Options { bulk: Kind::ALL.to_vec(), fold: Duration::ZERO, ..Options::default() };
+    let mut sensor = match Sensor::start(options) {
         Ok(sensor) => sensor,
         Err(error) if !rustix::process::geteuid().is_root() => {
             eprintln!("skipped: the sensor needs root: {error}");
