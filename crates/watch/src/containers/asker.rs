@@ -17,8 +17,8 @@ use super::engines::{self, Place};
 use super::metadata::{self, kept};
 use super::monitor::Monitor;
 use super::queue::lock;
-use super::reader::{self, Entered, id_in_path};
-use super::table::Read;
+use super::reader::{self, Entered};
+use super::table::{Read, id_in_path};
 use super::{Asked, Joined, Missed, News, Shared, Why, process};
 use crate::alert::Container;
 use crate::clock::Offset;
@@ -253,8 +253,13 @@ impl Asker<'_> {
             else {
                 continue;
             };
+            if !claim.may_be_of(kind) {
+                // Who holds it says that it is another engine's.
+                self.note(key, socket, Asked::NotThere, false);
+                continue;
+            }
             let Some(session) = session else {
-                unanswered |= claim.may_be_of(kind);
+                unanswered = true;
                 continue;
             };
             match self.ask_one(number, &session, &claim) {
@@ -482,6 +487,10 @@ impl Asker<'_> {
         let offset = Offset::now().wall(0);
         let at = u64::try_from(told.time.saturating_sub(offset)).unwrap_or(0);
         record.who = lock(&self.shared.clients).who(&socket, at, &told.action, &names);
+        if let (Action::Other(_), Some(said)) = (&told.action, &told.command) {
+            // `health_status: healthy`.
+            record.details.insert("says".to_owned(), kept(said));
+        }
         match &told.action {
             Action::Create | Action::Start => {
                 record.privileges = inspected.as_ref().map(metadata::privileges);
@@ -508,11 +517,8 @@ impl Asker<'_> {
     fn compare_again(&mut self, id: &str, key: Option<ContainerKey>) {
         let named: Vec<ContainerKey> = {
             let table = lock(&self.shared.table);
-            let of_it = |(k, e): &(ContainerKey, &super::table::Entry)| {
-                let claims = e.container.cgroup_path.as_deref().and_then(id_in_path) == Some(id);
-                e.joined.is_none() && (claims || Some(*k) == key)
-            };
-            table.entries().filter(of_it).map(|(key, _)| key).collect()
+            let claimants = table.claimants(id).iter().copied().chain(key);
+            claimants.filter(|key| table.get(*key).is_some_and(|e| e.joined.is_none())).collect()
         };
         for key in named {
             self.later(Duration::ZERO, Job::Ask { key, attempt: 1 });

@@ -22,7 +22,6 @@ mod process;
 mod queue;
 mod reader;
 mod table;
-mod time;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -252,7 +251,7 @@ impl Containers {
             host_namespaces = process::namespaces(std::process::id());
         }
         let shared = Arc::new(Shared {
-            table: Mutex::new(Table::new(limits)),
+            table: Mutex::new(Table::new(limits, host_namespaces)),
             judge: Mutex::default(),
             clients: Mutex::default(),
             news: Queue::new(options.most_news),
@@ -294,20 +293,23 @@ impl Containers {
             What::ContainerEnded { key } => {
                 self.end(*key, event.time);
             }
-            What::Execve { file, arguments, entered, .. } if event.succeeded() => {
+            What::Execve { file, arguments, entered, before, .. } if event.succeeded() => {
                 if let Some(key) = event.actor.container {
                     // Its start was lost, or was before the sensor's.
                     self.enter(key, event.time, &event.actor, None);
                     if *entered {
                         let entered = trail_entered(event, key, arguments);
                         self.shared.read(reader::Job::Entered(Box::new(entered)));
+                    } else if gains(before, &event.actor.credentials) {
+                        self.kernel_record(event, key, Action::Capabilities);
                     }
                 } else if is_client(&file.path.text) {
                     lock(&self.shared.clients).executed(event.time, &event.actor, &file.path.text, arguments);
                 }
             }
-            What::Connect { address: Address::Unix { path }, .. } if event.succeeded() => {
-                self.connected(event, &path.text);
+            What::Connect { address: Address::Unix { path }, bound, .. } if event.succeeded() => {
+                // The listener's own name for it, where the kernel tells: the caller may use any other.
+                self.connected(event, &bound.as_ref().unwrap_or(path).text);
             }
             What::Mount { .. }
             | What::Umount { .. }
@@ -317,12 +319,6 @@ impl Containers {
                 if event.succeeded() =>
             {
                 self.mounted(event);
-            }
-            What::Capset { before, after } if event.succeeded() => {
-                let gained = (after.effective | after.permitted) & !(before.effective | before.permitted);
-                if let (Some(key), true) = (event.actor.container, gained != 0) {
-                    self.kernel_record(event, key, Action::Capabilities);
-                }
             }
             _ => {}
         }
@@ -382,7 +378,7 @@ impl Containers {
 
     /// An entry of the trail that the kernel alone tells.
     fn kernel_record(&self, event: &Event, key: ContainerKey, action: Action) {
-        let mut record = Record::new(action, trail::Source::Kernel, Offset::now().wall(event.time));
+        let mut record = Record::new(action.clone(), trail::Source::Kernel, Offset::now().wall(event.time));
         record.details = details(&event.what);
         record.who = trail::Who {
             certainty: trail::Certainty::Itself,
@@ -395,12 +391,14 @@ impl Containers {
                 ..trail::Client::default()
             }],
         };
-        let mut table = lock(&self.shared.table);
-        if let Some(entry) = table.get_mut(key) {
+        let table = lock(&self.shared.table);
+        if let Some(entry) = table.get(key) {
             asker::name(&mut record, key, &entry.container);
-            if let What::Capset { before, after } = &event.what {
-                let (own, host) = (&event.actor.namespaces, &self.shared.host_namespaces);
-                record.raised = trail::raised_in_kernel(before, own, after, own, host);
+            if action == Action::Capabilities {
+                let (actor, host) = (&event.actor, &self.shared.host_namespaces);
+                let (first, own) = (&entry.credentials, &entry.namespaces);
+                record.raised =
+                    trail::raised_in_kernel(first, own, &actor.credentials, &actor.namespaces, host);
             }
         }
         drop(table);
@@ -441,6 +439,11 @@ impl Containers {
         lock(&self.shared.table).get(key)?.judged.clone().filter(|judged| !judged.is_provisional)
     }
 
+    /// All that is kept of one container.
+    pub fn live(&self, key: ContainerKey) -> Option<Live> {
+        lock(&self.shared.table).get(key).map(live)
+    }
+
     /// What was found out since the last call.
     pub fn take_news(&self) -> Vec<News> {
         let mut news = self.shared.news.drain();
@@ -462,11 +465,11 @@ impl Containers {
                 count: lost,
             });
         }
-        let evicted = lock(&self.shared.table).evicted;
+        let evicted = lock(&self.shared.table).crowded_out;
         let told = self.shared.evictions_told.swap(evicted, Ordering::Relaxed);
         if evicted > told {
             news.push(News::Lost {
-                what: "containers that ended and were forgotten to make room",
+                what: "containers that were forgotten before their time to make room",
                 count: evicted - told,
             });
         }
@@ -476,18 +479,7 @@ impl Containers {
     /// Every container that is kept, for a live view.
     pub fn all(&self) -> Vec<Live> {
         let table = lock(&self.shared.table);
-        let mut all: Vec<Live> = table
-            .entries()
-            .map(|(_, entry)| Live {
-                container: entry.container.clone(),
-                started: entry.started,
-                ended: entry.ended,
-                depth: entry.verdict_depth,
-                joined: entry.joined,
-                asked: entry.asked.iter().map(|(socket, asked)| (socket.clone(), asked.clone())).collect(),
-                ready: entry.settled,
-            })
-            .collect();
+        let mut all: Vec<Live> = table.entries().map(|(_, entry)| live(entry)).collect();
         drop(table);
         all.sort_by_key(|live| (live.started, live.container.key));
         all
@@ -509,6 +501,25 @@ impl Drop for Containers {
             let _ = thread.join();
         }
     }
+}
+
+fn live(entry: &table::Entry) -> Live {
+    Live {
+        container: entry.container.clone(),
+        started: entry.started,
+        ended: entry.ended,
+        depth: entry.verdict_depth,
+        joined: entry.joined,
+        asked: entry.asked.iter().map(|(socket, asked)| (socket.clone(), asked.clone())).collect(),
+        ready: entry.settled,
+    }
+}
+
+/// Whether a program gave its process capabilities that it had not: a set-user-ID program, file capabilities.
+fn gains(before: &Credentials, after: &Credentials) -> bool {
+    // Without a user namespace nothing is known of before.
+    let comparable = before.user_namespace != 0 && before.user_namespace == after.user_namespace;
+    comparable && after.permitted & !before.permitted != 0
 }
 
 fn trail_entered(event: &Event, key: ContainerKey, arguments: &[String]) -> reader::Entered {
@@ -549,6 +560,9 @@ fn details(what: &What) -> std::collections::BTreeMap<String, String> {
             ("clear", format!("{clear:#x}")),
         ],
         What::PivotRoot { new_root, .. } => vec![("new-root", new_root.text.clone())],
+        What::Execve { file, arguments, .. } => {
+            vec![("executable", file.path.text.clone()), ("arguments", arguments.join(" "))]
+        }
         _ => Vec::new(),
     };
     pairs
@@ -557,6 +571,3 @@ fn details(what: &What) -> std::collections::BTreeMap<String, String> {
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -73,7 +73,11 @@ pub(super) fn parse(words: &[String], folder: Option<&Path>) -> Option<Monitor> 
     }
     if program.starts_with("containerd-shim") {
         let namespace = option(&["-namespace", "--namespace"]);
-        let id = id(&["-id", "--id"]);
+        // containerd takes any identifier of up to 76 such characters (pkg/identifiers).
+        let form = |id: &String| {
+            id.len() <= 76 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        };
+        let id = option(&["-id", "--id"]).filter(form);
         return Some(Monitor {
             engine: if namespace.as_deref() == Some("moby") { "docker" } else { "containerd" },
             // Docker starts one shim a container; of a pod's shim the id is the pod's.
@@ -138,7 +142,10 @@ fn annotations(config: &Value, container: &mut alert::Container) {
     let first = |keys: &[&str]| {
         keys.iter().find_map(|key| annotations?.get(key)?.as_str().filter(|v| !v.is_empty()).map(kept))
     };
-    fill(&mut container.name, first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]));
+    fill(
+        &mut container.name,
+        first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name"]),
+    );
     fill(&mut container.pod, first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]));
     fill(
         &mut container.namespace,

@@ -346,6 +346,7 @@ impl State {
                 internal: true,
                 descriptor: -1,
                 tuple: -1,
+                matched: false,
             }),
             thread: None,
             descriptor: NOT_KNOWN,
