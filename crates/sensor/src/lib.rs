@@ -38,4 +38,4 @@ pub use capabilities::Capability;
 #[cfg(feature = "loader")]
 pub use families::Family;
 #[cfg(feature = "loader")]
-pub use loader::{Error, Options, Sensor};
+pub use loader::{Error, Options, Sensor, Variant};
