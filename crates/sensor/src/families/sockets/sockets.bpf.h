@@ -234,7 +234,8 @@ int sockets_received(u64 *ctx)
 	if (descriptors && *next < count && *next < MOST_DESCRIPTORS) {
 		bpf_probe_read_user(&descriptor, 4, (void *)descriptors + 4 * *next);
 		*next += 1;
-		begin_call(&c, regs, result, KIND_RECEIVED_FILE);
+		if (!begin_call(&c, regs, result, KIND_RECEIVED_FILE))
+			return 0;
 		c.record->head.arguments[0] = descriptor;
 		attach_file(c.record, 0, (u64)file_of(c.task, descriptor));
 		send(c.record, LANE_RARE);
@@ -243,7 +244,8 @@ int sockets_received(u64 *ctx)
 	*next = 0;
 	if (!host.wanted[c.call->kind & (KINDS - 1)])
 		return 0;
-	begin_call(&c, regs, result, c.call->kind);
+	if (!begin_call(&c, regs, result, c.call->kind))
+		return 0;
 	file = file_of(c.task, at_position(c.record, c.call->socket));
 	sock = file ? socket_of(file) : NULL;
 	if (sock)
