@@ -562,12 +562,9 @@ fn make(kind: u8, severity: u8, which: u8, time: i64, since_boot: u64) -> Record
             exact: true,
         }),
         _ => {
-            let trail = super::Trail {
-                time,
-                since_boot,
-                container: Some(samples::container(name)),
-                ..samples::trail(0)
-            };
+            let mut trail = super::Trail { since_boot, ..samples::trail(0) };
+            trail.step.time = time;
+            trail.step.name = Some(name.into());
             Record::Trail(trail.into())
         }
     }
@@ -582,10 +579,8 @@ fn lets_through(filter: &Filter, record: &Record) -> bool {
         && filter.since.is_none_or(|t| record.time() >= t)
         && filter.until.is_none_or(|t| record.time() < t)
         && filter.container.as_ref().is_none_or(|wanted| {
-            record.container().is_some_and(|c| {
-                c.name.as_ref() == Some(wanted)
-                    || c.id.as_ref().is_some_and(|id| id.starts_with(wanted.as_str()))
-            })
+            let (id, name) = record.container();
+            name == Some(wanted) || id.is_some_and(|id| id.starts_with(wanted.as_str()))
         })
         && filter.technique.as_ref().is_none_or(|t| alert.is_some_and(|a| a.technique() == Some(t)))
         && filter.rule.as_ref().is_none_or(|r| alert.is_some_and(|a| a.rule() == Some(r)))

@@ -29,12 +29,44 @@ pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) 
     // A test that failed while it held the sensor leaves it as it is.
     let mut slot = SENSOR.lock().unwrap_or_else(PoisonError::into_inner);
     if slot.is_none() {
-        *slot = Some(start()?);
+        // Everything, and nothing folded: a masked path is the same file as another one.
+        *slot = Some(start(Options {
+            bulk: Kind::ALL.to_vec(),
+            fold: Duration::ZERO,
+            budget: 1_000_000,
+            rare_buffer: 32 << 20,
+            bulk_buffer: 32 << 20,
+            ..Options::default()
+        })?);
     }
-    let sensor = slot.as_mut()?;
+    Some(observe_by(slot.as_mut()?, runtime, strength, arguments, &mut |_| {}))
+}
+
+/// By a sensor of its own; `see` gets every event when it comes.
+pub(crate) fn observe_with(
+    options: Options,
+    runtime: Runtime,
+    strength: Strength,
+    arguments: &[&str],
+    see: &mut dyn FnMut(&Event),
+) -> Option<Observed> {
+    Some(observe_by(&mut start(options)?, runtime, strength, arguments, see))
+}
+
+fn observe_by(
+    sensor: &mut Sensor,
+    runtime: Runtime,
+    strength: Strength,
+    arguments: &[&str],
+    see: &mut dyn FnMut(&Event),
+) -> Observed {
     let mut events: Vec<Event> = Vec::new();
     let mut poll = |wait: Duration| {
-        sensor.poll(wait, &mut |event| events.push(event)).expect("the sensor is polled");
+        let mut take = |event: Event| {
+            see(&event);
+            events.push(event);
+        };
+        sensor.poll(wait, &mut take).expect("the sensor is polled");
     };
     let ran = runtime.run(strength, arguments, &mut poll).expect("the container runs");
     let end = Instant::now() + SETTLE;
@@ -42,19 +74,10 @@ pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) 
         poll(Duration::from_millis(50));
     }
     let key = key_of(&events, &ran.id);
-    Some(Observed { ran, key, events })
+    Observed { ran, key, events }
 }
 
-fn start() -> Option<Sensor> {
-    // Everything, and nothing folded: a masked path is the same file as another one.
-    let options = Options {
-        bulk: Kind::ALL.to_vec(),
-        fold: Duration::ZERO,
-        budget: 1_000_000,
-        rare_buffer: 32 << 20,
-        bulk_buffer: 32 << 20,
-        ..Options::default()
-    };
+fn start(options: Options) -> Option<Sensor> {
     let begun = Instant::now();
     match Sensor::start(options) {
         Ok(sensor) => {
