@@ -178,7 +178,7 @@ impl Sensor {
         let (variant, object) = load(&options, &absent)?;
         let calls = Calls::of(&options.families);
         fill_tables(&object, &calls, &options)?;
-        let host = bss(&object)?;
+        let host = variables(&object, ".bss")?;
         for kind in &options.bulk {
             want(&host, *kind)?;
         }
@@ -508,18 +508,19 @@ fn map(object: &Object, name: &str) -> Result<MapHandle, Error> {
     MapHandle::try_from(&found).map_err(kernel("duplicate a map's descriptor"))
 }
 
-/// The programs' variables that both sides write (`struct host`).
-fn bss(object: &Object) -> Result<MapHandle, Error> {
+/// The programs' variables of a section.
+fn variables(object: &Object, section: &str) -> Result<MapHandle, Error> {
     let found = object
         .maps()
-        .find(|map| map.name().to_string_lossy().ends_with(".bss"))
-        .ok_or_else(|| Error::NoMap(".bss".to_owned()))?;
+        .find(|map| map.name().to_string_lossy().ends_with(section))
+        .ok_or_else(|| Error::NoMap(section.to_owned()))?;
     MapHandle::try_from(&found).map_err(kernel("duplicate a map's descriptor"))
 }
 
 /// Offset of `wanted` in `struct host`.
 const WANTED: usize = 16 + 3 * 8;
 
+/// Called before anything is attached: the programs count in the same variables.
 fn want(host: &MapHandle, kind: Kind) -> Result<(), Error> {
     let key = 0u32.to_ne_bytes();
     let mut value =
@@ -657,23 +658,21 @@ fn configure(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the table of calls, and puts a program into the slot of each call that is to be seen.
+/// Writes the programs that calls are handed to, and the table of the calls that are to be seen.
 fn fill_tables(object: &Object, calls: &Calls, options: &Options) -> Result<(), Error> {
-    let table = map(object, "calls")?;
     let programs = map(object, "programs")?;
-    for (slot, call) in calls.slots() {
-        if !seen(call, options) {
-            continue;
-        }
+    for program in Program::ALL {
+        let found = object.progs().find(|loaded| loaded.name() == program.name());
+        let fd = found.ok_or_else(|| Error::NoMap(program.name().to_owned()))?.as_fd().as_raw_fd();
+        programs
+            .update(&u32::from(program.number()).to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
+            .map_err(kernel("write the table of programs"))?;
+    }
+    let table = map(object, "calls")?;
+    for (slot, call) in calls.slots().filter(|(_, call)| seen(call, options)) {
         table
             .update(&slot.to_ne_bytes(), &call.to_bytes(), MapFlags::ANY)
             .map_err(kernel("write the table of calls"))?;
-        let Some(program) = object.progs().find(|program| program.name() == call.program.name()) else {
-            continue;
-        };
-        programs
-            .update(&slot.to_ne_bytes(), &program.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)
-            .map_err(kernel("write the table of programs"))?;
     }
     Ok(())
 }
@@ -741,8 +740,8 @@ fn start_folding(object: &Object, options: &Options) -> Result<Option<Folding>, 
     if options.fold.is_zero() {
         return Ok(None);
     }
-    let inner = [map(object, "fold_first")?, map(object, "fold_second")?];
-    Folding::start(map(object, "folds")?, inner, options.fold)
+    let turns = [map(object, "fold_first")?, map(object, "fold_second")?];
+    Folding::start(variables(object, ".data.turn")?, map(object, "fold_wait")?, turns, options.fold)
         .map(Some)
         .map_err(|error| Error::Kernel { what: "start a thread".to_owned(), error: error.to_string() })
 }

@@ -112,15 +112,15 @@ struct {
 	__uint(max_entries, 8 << 20);
 } bulk SEC(".maps");
 
-/* Programs of system calls by number, those of the 32-bit table from COMPAT_SLOT on. An empty slot is a call that
- * nobody watches: that is the whole test. */
+/* The programs that system calls are handed to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, CALL_SLOTS);
+	__uint(max_entries, PROGRAMS);
 	__type(key, u32);
 	__type(value, u32);
 } programs SEC(".maps");
 
+/* System calls by number, those of the 32-bit table from COMPAT_SLOT on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CALL_SLOTS);
@@ -184,9 +184,10 @@ struct {
 	__type(value, struct budget);
 } budgets SEC(".maps");
 
-/* Repeats. The first event of a key is sent, the next ones are only counted. The loader puts the second map in the
- * first one's place at every interval and reads the one that was taken out; updating an array of maps waits until no
- * program can still hold it (maybe_wait_bpf_programs(), kernel/bpf/syscall.c), so no count is lost between. */
+/* Repeats. The first event of a key is sent, the next ones are only counted. At every interval the loader says that
+ * the other map is to be used from now on (`fold_turn`), waits until no program can still hold the first, and
+ * reads it. The wait is an update of an array of maps, which returns when all programs that ran before it have ended
+ * (maybe_wait_bpf_programs(), kernel/bpf/syscall.c), so no count is lost between. */
 struct fold_key {
 	u64 object;
 	u64 way;
@@ -208,6 +209,9 @@ struct fold_map {
 	__type(value, struct fold);
 };
 
+/* 0: the first map is in use; 1: the second. By itself, since the loader writes it while programs run. */
+volatile u64 fold_turn SEC(".data.turn") = 0;
+
 struct fold_map fold_first SEC(".maps");
 struct fold_map fold_second SEC(".maps");
 
@@ -216,7 +220,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__array(values, struct fold_map);
-} folds SEC(".maps") = { .values = { &fold_first } };
+} fold_wait SEC(".maps") = { .values = { &fold_first } };
 
 struct record {
 	struct head head;
@@ -372,8 +376,11 @@ static __noinline void fill_actor(struct head *head, struct task_struct *task)
 /* Where the next attachment goes, or a place that is never sent when the record is full. */
 static __always_inline struct attachment *next_attachment(struct record *record)
 {
-	u32 at = record->head.size;
+	u32 at;
 
+	if (!record)
+		return NULL;
+	at = record->head.size;
 	if (at >= RECORD_MAX) {
 		record->head.flags |= HEAD_FULL;
 		return NULL;
@@ -394,8 +401,9 @@ static __always_inline void close_attachment(struct record *record, struct attac
 	record->head.size += (sizeof(*attachment) + length + 7) & ~7u;
 }
 
-static __noinline int attach_user_text(struct record *record, u32 index, u64 pointer)
+__noinline int attach_user_text(u32 which, u32 index, u64 pointer)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
@@ -411,14 +419,15 @@ static __noinline int attach_user_text(struct record *record, u32 index, u64 poi
 	return length > 1 && *(u8 *)(attachment + 1) == '/' ? 2 : 1;
 }
 
-static __noinline int attach_kernel_text(struct record *record, u32 index, const void *pointer)
+__noinline int attach_kernel_text(u32 which, u32 index, u64 pointer)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
 	if (!attachment || !pointer)
 		return 0;
-	length = bpf_probe_read_kernel_str(attachment + 1, TEXT_MAX, pointer);
+	length = bpf_probe_read_kernel_str(attachment + 1, TEXT_MAX, (void *)pointer);
 	if (length < 0)
 		return 0;
 	close_attachment(record, attachment, ATTACH_TEXT_KERNEL, index, length >= TEXT_MAX ? FLAG_CUT : 0,
@@ -427,8 +436,9 @@ static __noinline int attach_kernel_text(struct record *record, u32 index, const
 }
 
 /* Up to BLOCK_MAX bytes of user memory. */
-static __noinline int attach_block(struct record *record, u32 index, u64 pointer, u64 length)
+__noinline int attach_block(u32 which, u32 index, u64 pointer, u64 length)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	u8 flags = 0;
 
@@ -451,15 +461,20 @@ static __noinline int attach_block(struct record *record, u32 index, u64 pointer
 /* Writes the names from `dentry` up to the root of its mount tree after `done` bytes of an attachment that begins at
  * the record's end; gives how many bytes there are then, or -1 where not all names fitted.
  * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names. */
-static __noinline long write_path(struct record *record, u32 done, u64 mount_address, u64 dentry_address)
+__noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_address)
 {
 	struct vfsmount *vfsmount = (void *)mount_address;
 	struct dentry *dentry = (void *)dentry_address;
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
 	struct dentry *mount_root = READ(mount, mnt.mnt_root);
-	u32 start = record->head.size + sizeof(struct attachment) + done;
-	u32 at = start;
+	struct record *record = record_of(which);
+	u32 start, at;
 	int i;
+
+	if (!record)
+		return -1;
+	start = record->head.size + sizeof(struct attachment) + done;
+	at = start;
 
 	for (i = 0; i < PATH_PARTS; i++) {
 		struct {
@@ -510,14 +525,15 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 	return -1;
 }
 
-static __noinline int attach_path(struct record *record, u32 index, u64 mount, u64 dentry)
+__noinline int attach_path(u32 which, u32 index, u64 mount, u64 dentry)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
 	if (!attachment || !dentry)
 		return 0;
-	length = write_path(record, 0, mount, dentry);
+	length = write_path(which, 0, mount, dentry);
 	close_attachment(record, attachment, ATTACH_PATH, index, length < 0 ? FLAG_CUT : 0, length < 0 ? 0 : length & 8191);
 	return 0;
 }
@@ -584,8 +600,9 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 	return 0;
 }
 
-static __noinline int attach_file(struct record *record, u32 index, u64 file_address)
+__noinline int attach_file(u32 which, u32 index, u64 file_address)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct file *file = (void *)file_address;
 	long length;
@@ -593,8 +610,8 @@ static __noinline int attach_file(struct record *record, u32 index, u64 file_add
 	if (!attachment || !file_address)
 		return 0;
 	fill_file((void *)(attachment + 1), file_address, record->head.identity.mount);
-	length = write_path(record, sizeof(struct file_part), (u64)READ(file, f_path.mnt),
-			    (u64)READ(file, f_path.dentry));
+	length = write_path(which, sizeof(struct file_part), (u64)BPF_CORE_READ(file, f_path.mnt),
+			    (u64)BPF_CORE_READ(file, f_path.dentry));
 	close_attachment(record, attachment, ATTACH_FILE, index, length < 0 ? FLAG_CUT : 0,
 			 sizeof(struct file_part) + (length < 0 ? 0 : length & 8191));
 	return 0;
@@ -610,9 +627,11 @@ static __always_inline void attach_identity(struct record *record, u32 index, st
 	close_attachment(record, attachment, ATTACH_CREDENTIALS, index, 0, sizeof(*identity));
 }
 
-static __noinline int attach_task(struct record *record, u32 index, struct task_struct *task)
+/* `address` is a task's, known to the verifier or not. */
+static __noinline int attach_task(struct record *record, u32 index, u64 address)
 {
 	struct attachment *attachment = next_attachment(record);
+	struct task_struct *task = (void *)address;
 	struct task_part *part;
 	struct thread *thread;
 
@@ -632,7 +651,7 @@ static __noinline int attach_task(struct record *record, u32 index, struct task_
 
 /* ---- lanes ---- */
 
-static __noinline int count_loss(u64 container, u32 kind, u32 lane)
+__noinline int count_loss(u64 container, u32 kind, u32 lane)
 {
 	struct loss_key key = { .container = container, .kind = kind, .lane = lane };
 	struct loss *loss = bpf_map_lookup_elem(&losses, &key);
@@ -660,7 +679,7 @@ static __noinline int count_loss(u64 container, u32 kind, u32 lane)
 }
 
 /* Whether the container may still send a rare event in this second. Two processors may each see the last one free. */
-static __noinline int within_budget(u64 container, u64 now)
+__noinline int within_budget(u64 container, u64 now)
 {
 	struct budget *budget = bpf_map_lookup_elem(&budgets, &container);
 	u64 second = now >> 30;
@@ -681,13 +700,16 @@ static __noinline int within_budget(u64 container, u64 now)
 	return 1;
 }
 
-static __noinline int send(struct record *record, u32 lane)
+__noinline int send(u32 which, u32 lane)
 {
-	u32 size = record->head.size;
-	u32 slot;
+	struct record *record = record_of(which);
+	u32 size, slot;
 	u64 *count;
 	long failed;
 
+	if (!record)
+		return 0;
+	size = record->head.size;
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.cpu = bpf_get_smp_processor_id();
 	if (lane == LANE_RARE && !within_budget(record->head.container, record->head.time))
@@ -714,22 +736,29 @@ static __noinline int send(struct record *record, u32 lane)
 	return 0;
 }
 
-static __always_inline void *fold_map(void)
+static __always_inline struct fold *find_fold(struct fold_key *key)
 {
-	u32 zero = 0;
-
-	return settings.fold ? bpf_map_lookup_elem(&folds, &zero) : NULL;
+	if (fold_turn)
+		return bpf_map_lookup_elem(&fold_second, key);
+	return bpf_map_lookup_elem(&fold_first, key);
 }
 
-/* Notes that a key was met in this window; the entry of one who was faster, which then counts it, or none. */
-static __noinline struct fold *note_key(void *map, struct fold_key *key, u64 container)
+/* Notes that a key was met in this window; the entry of one who was faster, which then counts it, or none.
+ * The turn is read once: an entry made in the map that was just taken out is read with the others. */
+static __noinline struct fold *note_key(struct fold_key *key, u64 container)
 {
 	struct fold fresh = { .container = container };
 	struct fold *fold;
 
-	if (!bpf_map_update_elem(map, key, &fresh, BPF_NOEXIST))
-		return NULL;
-	fold = bpf_map_lookup_elem(map, key);
+	if (fold_turn) {
+		if (!bpf_map_update_elem(&fold_second, key, &fresh, BPF_NOEXIST))
+			return NULL;
+		fold = bpf_map_lookup_elem(&fold_second, key);
+	} else {
+		if (!bpf_map_update_elem(&fold_first, key, &fresh, BPF_NOEXIST))
+			return NULL;
+		fold = bpf_map_lookup_elem(&fold_first, key);
+	}
 	if (!fold)
 		__sync_fetch_and_add(&host.fold_missed, 1);
 	return fold;
@@ -777,7 +806,7 @@ static __noinline int compare_identity(struct record *record, struct thread *thr
 		record->head.kind = KIND_UNEXPLAINED_GAIN;
 		record->head.entry = ENTRY_KERNEL;
 		attach_identity(record, IDENTITY_BEFORE, &thread->seen);
-		send(record, LANE_RARE);
+		send(RECORD_TASK, LANE_RARE);
 		record->head.kind = kind;
 		record->head.entry = entry;
 		record->head.size = size;

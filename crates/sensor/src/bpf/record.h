@@ -178,7 +178,8 @@ struct call {
 	u8 after;        /* enum call_after */
 	u8 address;      /* of a socket address, its length at the next position */
 	u8 socket;       /* of a socket's descriptor */
-	u32 unused;
+	u8 program;      /* enum call_program */
+	u8 unused[3];
 	u64 mask;        /* of the test */
 };
 
@@ -191,6 +192,14 @@ enum call_flag {
 	CALL_NOT_ZERO = 8, /* not where it returned 0: the child's side of clone */
 	CALL_HOST = 16,    /* told of processes outside containers too */
 	CALL_CONTEXT = 32, /* the first argument is a file system context, whose type is told as the third text */
+};
+
+enum call_program {
+	PROGRAM_NONE = 0, /* nobody watches this call */
+	PROGRAM_ANY = 1,
+	PROGRAM_OPEN = 2,
+	PROGRAM_SOCKET = 3,
+	PROGRAMS,
 };
 
 /* Where the test holds the call is rare, elsewhere it is bulk. */

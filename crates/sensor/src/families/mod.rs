@@ -65,6 +65,17 @@ pub(crate) enum Program {
 }
 
 impl Program {
+    pub(crate) const ALL: [Program; 3] = [Program::Any, Program::Open, Program::Socket];
+
+    /// Its place in the programs' table (`enum call_program`); 0 is a call that nobody watches.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Program::Any => 1,
+            Program::Open => 2,
+            Program::Socket => 3,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Program::Any => "call_any",
@@ -188,7 +199,7 @@ impl Call {
             After::WorkingDirectory => 1,
             After::Root => 2,
         });
-        bytes.extend([self.address, self.socket, 0, 0, 0, 0]);
+        bytes.extend([self.address, self.socket, self.program.number(), 0, 0, 0]);
         bytes.resize(24, 0);
         bytes.extend(u64::to_le_bytes(mask));
         bytes
