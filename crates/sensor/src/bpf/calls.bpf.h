@@ -191,7 +191,7 @@ static __always_inline bool repeats_open(struct task_struct *task, u32 slot, s64
 
 	if (!settings.fold || result < 0 || TASK(task, nsproxy, mnt_ns, ns.inum) == host.mount)
 		return false;
-	file = file_of(task, result);
+	file = peek_file(task, result);
 	if (!file)
 		return false;
 	open_key(&key, task, file, slot);

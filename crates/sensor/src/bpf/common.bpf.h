@@ -550,6 +550,22 @@ static __always_inline struct file *file_of(struct task_struct *task, u64 descri
 	return file;
 }
 
+/* The same without a call where that is possible. What it gives cannot be handed on to a function. */
+static __always_inline struct file *peek_file(struct task_struct *task, u64 descriptor)
+{
+#ifdef CAST
+	struct file **all;
+
+	if (descriptor >= TASK(task, files, fdt, max_fds))
+		return NULL;
+	all = TASK(task, files, fdt, fd);
+	/* A pointer in memory, read as the only field of a type that has one. */
+	return (struct file *)READ((struct hlist_head *)(all + descriptor), first);
+#else
+	return file_of(task, descriptor);
+#endif
+}
+
 #define OVERLAYFS_MAGIC 0x794c7630
 #define MEMFD_MODE 0100000
 
