@@ -16,6 +16,7 @@ use crate::capabilities::Capability;
 use crate::event::{Actor, Entry, Event, FileId, Lane, What};
 use crate::families::{self, Call, Calls, Family, Program};
 use crate::folding::{Folding, Key};
+use crate::hooks::Hooks;
 use crate::kinds::Kind;
 use crate::record::Record;
 use crate::ring::{self, Ring};
@@ -63,6 +64,8 @@ pub struct Options {
     /// A directory of a BPF file system where the links are pinned: they then outlive the sensor, which takes them up
     /// again at its next start.
     pub pin: Option<std::path::PathBuf>,
+    /// Try the layer of security hooks.
+    pub hooks: bool,
     /// Load this variant of the programs, and not the fastest that loads.
     pub variant: Option<Variant>,
 }
@@ -81,6 +84,7 @@ impl Default for Options {
             threads: 32_768,
             containers: 8_192,
             pin: None,
+            hooks: true,
             variant: None,
         }
     }
@@ -131,6 +135,7 @@ pub struct Sensor {
     rare: Ring,
     bulk: Ring,
     links: Vec<Link>,
+    hooks: Option<Hooks>,
     object: Object,
     reading: Reading,
     accounts: Accounts,
@@ -184,6 +189,10 @@ impl Sensor {
         }
         run_iterator(&object)?;
         let host_mount = host_mount(&host)?;
+        let hooks = if options.hooks { crate::hooks::start(&object, &mut capabilities) } else { None };
+        if hooks.is_some() {
+            set_variable(&host, HOOKS)?;
+        }
         let (links, own) = attach(&object, &absent, &options, &mut capabilities)?;
         let mut reading = Reading {
             calls,
@@ -209,6 +218,7 @@ impl Sensor {
             rare: ring(&rare)?,
             bulk: ring(&bulk)?,
             links,
+            hooks,
             accounts: Accounts::new(map(&object, "losses")?),
             sent: map(&object, "sent")?,
             host,
@@ -345,6 +355,7 @@ impl Sensor {
     /// Detaches, then gives out what is left: events in the buffers, repeats, losses.
     pub fn stop(mut self, handle: &mut dyn FnMut(Event)) -> Stats {
         self.links.clear();
+        self.hooks = None;
         self.drain_all(handle);
         if let Some(folding) = &mut self.reading.folding {
             folding.stop();
@@ -517,15 +528,20 @@ fn variables(object: &Object, section: &str) -> Result<MapHandle, Error> {
     MapHandle::try_from(&found).map_err(kernel("duplicate a map's descriptor"))
 }
 
-/// Offset of `wanted` in `struct host`.
-const WANTED: usize = 16 + 3 * 8;
+/// Offsets in `struct host`.
+const HOOKS: usize = 16 + 3 * 8;
+const WANTED: usize = HOOKS + 8;
 
 /// Called before anything is attached: the programs count in the same variables.
 fn want(host: &MapHandle, kind: Kind) -> Result<(), Error> {
+    set_variable(host, WANTED + kind as usize)
+}
+
+fn set_variable(host: &MapHandle, offset: usize) -> Result<(), Error> {
     let key = 0u32.to_ne_bytes();
     let mut value =
         host.lookup(&key, MapFlags::ANY).map_err(kernel("read the programs' variables"))?.unwrap_or_default();
-    if let Some(byte) = value.get_mut(WANTED + kind as usize) {
+    if let Some(byte) = value.get_mut(offset) {
         *byte = 1;
     }
     host.update(&key, &value, MapFlags::ANY).map_err(kernel("write the programs' variables"))

@@ -262,6 +262,27 @@ static __always_inline bool begin_call(struct call_context *c, struct pt_regs *r
 	return true;
 }
 
+/* Takes over what a security hook noted in this call. */
+__noinline int attach_noted(u32 which, u32 thread)
+{
+	struct record *record = record_of(which);
+	struct attachment *to = next_attachment(record);
+	struct noted *noted = bpf_map_lookup_elem(&notes, &thread);
+	u32 length;
+
+	if (!to || !noted)
+		return 0;
+	length = noted->head.size - sizeof(struct head);
+	if (length < NOTED_MAX) {
+		asm volatile("" : "+r"(length));
+		length &= NOTED_MAX - 1;
+		bpf_probe_read_kernel(to, length, noted->rest);
+		record->head.size += length;
+	}
+	bpf_map_delete_elem(&notes, &thread);
+	return 0;
+}
+
 static __always_inline bool test_holds(struct call *call, struct pt_regs *regs, bool compat)
 {
 	u64 value = argument(regs, compat, (call->test_position - 1) & 7);
@@ -356,6 +377,8 @@ int call_any(u64 *ctx)
 		attach_block(RECORD_TASK, 0, at_position(c.record, c.call->block), c.call->block_size);
 	if (c.call->flags & CALL_CONTEXT)
 		attach_context(RECORD_TASK, (u64)file_of(task, (u32)at_position(c.record, 1)));
+	if (host.hooks && c.call->flags & CALL_NOTED)
+		attach_noted(RECORD_TASK, TASK(task, pid));
 	if (c.call->after == AFTER_WORKING_DIRECTORY && result >= 0)
 		attach_path(RECORD_TASK, 0, (u64)BPF_CORE_READ(task, fs, pwd.mnt), (u64)BPF_CORE_READ(task, fs, pwd.dentry));
 	if (c.call->after == AFTER_ROOT && result >= 0)

@@ -61,6 +61,7 @@ struct host {
 	u64 threads_missed;
 	u64 containers_missed;
 	u64 fold_missed;
+	u64 hooks; /* the layer of security hooks is there */
 	u8 wanted[KINDS]; /* bulk kinds that somebody asked for */
 };
 struct host host SEC(".bss") = {};
@@ -230,7 +231,14 @@ struct record {
 
 /* One record a processor: tracepoint programs run with preemption off. The second is for those that may run in an
  * interrupt, the third for the iterator, which may be preempted. */
-enum { RECORD_TASK, RECORD_INTERRUPT, RECORD_ITERATOR, RECORDS };
+enum {
+	RECORD_TASK,
+	RECORD_INTERRUPT,
+	RECORD_ITERATOR,
+	/* Security hooks may be preempted by each other: each takes a free one, see hooks.bpf.c. */
+	RECORD_HOOKS,
+	RECORDS = RECORD_HOOKS + 4,
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -238,6 +246,22 @@ struct {
 	__type(key, u32);
 	__type(value, struct record);
 } records SEC(".maps");
+
+/* What a security hook saw the kernel resolve in the call that a thread is in: the beginning of a record, whose
+ * attachments the call's own record takes over at its exit. */
+#define NOTED_MAX 2048
+
+struct noted {
+	struct head head;
+	u8 rest[NOTED_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct noted);
+} notes SEC(".maps");
 
 /* ---- tasks ---- */
 
@@ -296,10 +320,8 @@ static __always_inline u64 capability_set(const struct cred *cred, u32 offset)
 	return set;
 }
 
-/* Credentials of a task: `real` are its own, the others those it acts with at this moment. */
-static __always_inline void read_credentials(struct credentials *to, struct task_struct *task, bool real)
+static __always_inline void read_cred(struct credentials *to, const struct cred *cred)
 {
-	const struct cred *cred = real ? TASK(task, real_cred) : TASK(task, cred);
 	u32 first = bpf_core_field_offset(struct cred, uid);
 	u32 caps = bpf_core_field_offset(struct cred, cap_inheritable);
 
@@ -325,15 +347,21 @@ static __always_inline void read_credentials(struct credentials *to, struct task
 		to->bounding = capability_set(cred, bpf_core_field_offset(struct cred, cap_bset));
 		to->ambient = capability_set(cred, bpf_core_field_offset(struct cred, cap_ambient));
 	}
-	to->user_namespace = TASK(cred, user_ns, ns.inum);
+	to->user_namespace = READ(cred, user_ns, ns.inum);
+	to->unused = 0;
+}
+
+/* Credentials of a task: its own, and not those that it may act with for a moment. */
+static __always_inline void read_credentials(struct credentials *to, struct task_struct *task)
+{
+	read_cred(to, TASK(task, real_cred));
 	to->no_new_privileges = TASK(task, atomic_flags) & 1; /* PFA_NO_NEW_PRIVS, bit 0 */
 	to->seccomp = bpf_core_field_exists(task->seccomp.mode) ? TASK(task, seccomp.mode) : 0;
-	to->unused = 0;
 }
 
 static __always_inline void read_identity(struct identity *to, struct task_struct *task)
 {
-	read_credentials(&to->credentials, task, true);
+	read_credentials(&to->credentials, task);
 	to->user = to->credentials.user_namespace;
 	to->mount = TASK(task, nsproxy, mnt_ns, ns.inum);
 	to->network = TASK(task, nsproxy, net_ns, ns.inum);

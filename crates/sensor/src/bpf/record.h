@@ -29,6 +29,7 @@ enum kind {
 	KIND_TAMPERING = 13,
 	KIND_CAPABILITY_USED = 14,
 	KIND_CONNECT = 15,
+	KIND_RENAME = 50,
 };
 
 enum lane { LANE_RARE = 0, LANE_BULK = 1 };
@@ -68,6 +69,9 @@ struct attachment {
 	u8 flags;
 	u32 length;
 };
+
+/* Attachments from a security hook stand at the index of the argument that they are about, plus this. */
+#define INDEX_NOTED 16
 
 struct credentials {
 	u32 uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
@@ -192,6 +196,7 @@ enum call_flag {
 	CALL_NOT_ZERO = 8, /* not where it returned 0: the child's side of clone */
 	CALL_HOST = 16,    /* told of processes outside containers too */
 	CALL_CONTEXT = 32, /* the first argument is a file system context, whose type is told as the third text */
+	CALL_NOTED = 64,   /* a security hook may have noted what the kernel resolved */
 };
 
 enum call_program {

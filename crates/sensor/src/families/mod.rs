@@ -117,6 +117,9 @@ pub(crate) const HOST: u8 = 16;
 /// The first argument is a file system context.
 pub(crate) const CONTEXT: u8 = 32;
 
+/// A security hook may have noted what the kernel resolved.
+pub(crate) const NOTED: u8 = 64;
+
 /// A directory position: the task's working directory.
 pub(crate) const WORKING_DIRECTORY: u8 = 8;
 /// A file position: the descriptor that the call returned.
@@ -256,6 +259,8 @@ pub(crate) fn decode(calls: &Calls, record: &Record<'_>) -> Option<What> {
     process::decode(kind, record)
         .or_else(|| modules::decode(kind, record))
         .or_else(|| io_uring::decode(kind, record))
+        .or_else(|| files::decode(kind, record))
+        .or_else(|| sockets::decode(kind, record))
 }
 
 /// A call told by its name and first numbers.

@@ -160,6 +160,8 @@ int sockets_call(u64 *ctx)
 		attach_socket(RECORD_TASK, (u64)sock);
 	if (pointer)
 		attach_block(RECORD_TASK, 0, pointer, length);
+	if (host.hooks && c.call->flags & CALL_NOTED)
+		attach_noted(RECORD_TASK, TASK(task, pid));
 	send(RECORD_TASK, lane);
 	return 0;
 }
