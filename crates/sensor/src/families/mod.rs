@@ -62,6 +62,7 @@ pub(crate) enum Program {
     Any,
     Open,
     Socket,
+    Received,
 }
 
 impl Program {
@@ -70,6 +71,7 @@ impl Program {
             Program::Any => "call_any",
             Program::Open => "files_open",
             Program::Socket => "sockets_call",
+            Program::Received => "sockets_received",
         }
     }
 }
@@ -234,6 +236,12 @@ impl Calls {
     }
 }
 
+/// The kind that a system call is told as; None where the sensor does not tell it.
+pub fn kind_of_call(name: &str) -> Option<Kind> {
+    let mut calls = Family::ALL.iter().flat_map(|family| family.calls());
+    calls.find(|call| call.names.contains(&name)).map(|call| call.kind)
+}
+
 /// The event's content, from a record.
 pub(crate) fn decode(calls: &Calls, record: &Record<'_>) -> Option<What> {
     if let Some(call) = calls.get(record.head.entry)
@@ -245,6 +253,7 @@ pub(crate) fn decode(calls: &Calls, record: &Record<'_>) -> Option<What> {
     process::decode(kind, record)
         .or_else(|| modules::decode(kind, record))
         .or_else(|| io_uring::decode(kind, record))
+        .or_else(|| sockets::decode(kind, record))
 }
 
 /// A call told by its name and first numbers.

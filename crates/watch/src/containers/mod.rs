@@ -18,6 +18,7 @@ mod asker;
 mod engines;
 mod metadata;
 mod monitor;
+mod peers;
 mod process;
 mod queue;
 mod reader;
@@ -29,7 +30,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use confinement::{EngineKind, Host};
-use sensor::event::{Actor, Address, ContainerKey, Credentials, Event, Namespaces, What};
+use sensor::event::{Actor, Address, ContainerKey, Credentials, Event, FileId, Namespaces, What};
 use sources::engine_api::Endpoint;
 use techniques::solver::Depth;
 
@@ -38,6 +39,7 @@ use crate::clock::Offset;
 use crate::exposure::{Judge, Judged};
 use crate::trail::clients::Clients;
 use crate::trail::{self, Action, Record};
+use peers::SocketFile;
 use queue::{Queue, lock};
 use table::{Limits, Table};
 
@@ -198,8 +200,8 @@ struct Shared {
     neighbours: AtomicBool,
     host: OnceLock<Arc<Host>>,
     host_namespaces: Namespaces,
-    /// Sockets that engines listen on.
-    sockets: Mutex<Vec<String>>,
+    /// Sockets that engines listen on, with the file of each.
+    sockets: Mutex<Vec<(Arc<str>, Option<SocketFile>)>>,
     evictions_told: AtomicU64,
     stop: AtomicBool,
 }
@@ -217,6 +219,17 @@ impl Shared {
     fn read(&self, job: reader::Job) {
         if !self.to_read.push(job) {
             self.look_over.store(true, Ordering::Relaxed);
+        }
+    }
+    /// What confines a container may be another now.
+    fn read_again(&self, key: ContainerKey) {
+        let mut table = lock(&self.table);
+        let Some(entry) = table.get_mut(key).filter(|entry| entry.ended.is_none()) else { return };
+        entry.generation += 1;
+        let waits = std::mem::replace(&mut entry.waits, true);
+        drop(table);
+        if !waits {
+            self.read(reader::Job::Read(key));
         }
     }
     fn ask(&self, job: asker::Job) {
@@ -307,9 +320,9 @@ impl Containers {
                     lock(&self.shared.clients).executed(event.time, &event.actor, &file.path.text, arguments);
                 }
             }
-            What::Connect { address: Address::Unix { path }, bound, .. } if event.succeeded() => {
+            What::Connect { address: Address::Unix { path }, bound, peer_file, .. } if event.succeeded() => {
                 // The listener's own name for it, where the kernel tells: the caller may use any other.
-                self.connected(event, &bound.as_ref().unwrap_or(path).text);
+                self.connected(event, &bound.as_ref().unwrap_or(path).text, *peer_file);
             }
             What::Mount { .. }
             | What::Umount { .. }
@@ -325,13 +338,20 @@ impl Containers {
     }
 
     fn enter(&self, key: ContainerKey, time: u64, actor: &Actor, cgroup_path: Option<&str>) {
+        let mut table = lock(&self.shared.table);
+        if table.get(key).is_some() {
+            if let Some(path) = cgroup_path {
+                table.place(key, path);
+            }
+            return;
+        }
         let mut container = nothing_known(key);
         container.started =
             Some(Offset::now().wall(if actor.task.start == 0 { time } else { actor.task.start }));
         container.cgroup_path = cgroup_path.map(str::to_owned);
-        if lock(&self.shared.table).insert(key, time, actor, container) {
-            self.shared.read(reader::Job::Read(key));
-        }
+        table.insert(key, time, actor, container);
+        drop(table);
+        self.shared.read(reader::Job::Read(key));
     }
 
     fn end(&self, key: ContainerKey, time: u64) {
@@ -341,13 +361,21 @@ impl Containers {
         }
     }
 
-    fn connected(&self, event: &Event, path: &str) {
-        let known = lock(&self.shared.sockets).iter().any(|socket| socket == path);
+    fn connected(&self, event: &Event, path: &str, file: FileId) {
         // This program asks engines too.
-        if (known || engines::is_usual(path)) && event.actor.task.process != std::process::id() {
-            // `/var/run` is a link to `/run` (file-hierarchy(7)).
-            let path = path.strip_prefix("/var").filter(|p| p.starts_with("/run/")).unwrap_or(path);
-            lock(&self.shared.clients).connected(event.time, &event.actor, path);
+        if event.actor.task.process == std::process::id() {
+            return;
+        }
+        let file = SocketFile { device: file.device, inode: file.inode };
+        // `/var/run` is a link to `/run` (file-hierarchy(7)).
+        let path = path.strip_prefix("/var").filter(|p| p.starts_with("/run/")).unwrap_or(path);
+        let known = {
+            let sockets = lock(&self.shared.sockets);
+            let of = |(name, of): &&(Arc<str>, Option<SocketFile>)| *of == Some(file) || **name == *path;
+            sockets.iter().find(of).map(|(name, _)| name.clone())
+        };
+        if let Some(socket) = known {
+            lock(&self.shared.clients).connected(event.time, &event.actor, &socket);
             self.shared.read(reader::Job::Client(event.actor.task));
         }
     }
@@ -361,18 +389,7 @@ impl Containers {
             let action =
                 if matches!(event.what, What::Umount { .. }) { Action::Umount } else { Action::Mount };
             self.kernel_record(event, key, action);
-            self.read_again(key);
-        }
-    }
-
-    fn read_again(&self, key: ContainerKey) {
-        let mut table = lock(&self.shared.table);
-        let Some(entry) = table.get_mut(key) else { return };
-        entry.generation += 1;
-        let waits = std::mem::replace(&mut entry.waits, true);
-        drop(table);
-        if !waits {
-            self.shared.read(reader::Job::Read(key));
+            self.shared.read_again(key);
         }
     }
 

@@ -41,6 +41,10 @@ pub(crate) const CALLS: &[Call] = &[
         &[
             "quotactl",
             "quotactl_fd",
+            "sched_setscheduler",
+            "sched_setattr",
+            "shmat",
+            "shmget",
             "fanotify_init",
             "fanotify_mark",
             "lookup_dcookie",
