@@ -5,6 +5,7 @@
 //! Standards judge what was written and not what it comes to: a standard may forbid what is harmless and allow what is
 //! not, and its verdict stands beside the one about escape.
 
+pub mod baseline;
 pub mod cases;
 pub mod check;
 mod condition_input;

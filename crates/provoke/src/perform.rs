@@ -15,7 +15,7 @@ use libc::c_long;
 use crate::folder::Folder;
 use crate::sys::ring::Ring;
 use crate::sys::{self, Word, call, compat_call, own};
-use crate::table::{Argument, Attempt, Step};
+use crate::table::{Argument, Attempt, Step, access};
 use crate::way::Way;
 
 /// One call that was made.
@@ -103,11 +103,6 @@ const ALWAYS: i32 = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
 fn open(path: &str, flags: i32, way: Way, folder: &Folder) -> io::Result<Option<Answer>> {
     let flags = (flags & !(libc::O_CREAT | libc::O_TRUNC)) | ALWAYS;
     let Some(by) = path_by(path, way, folder)? else { return Ok(None) };
-    let name = match flags & libc::O_ACCMODE {
-        libc::O_WRONLY => "O_WRONLY",
-        libc::O_RDWR => "O_RDWR",
-        _ => "O_RDONLY",
-    };
     let text = CString::new(by.as_str())?;
     let (how, result) = match way {
         Way::Openat2 => ("openat2", openat2(&text, flags)),
@@ -117,7 +112,7 @@ fn open(path: &str, flags: i32, way: Way, folder: &Folder) -> io::Result<Option<
         _ => ("open", call(libc::SYS_openat, &mut open_words(&text, flags))),
     };
     drop(own(result));
-    Ok(Some(Answer { call: format!("{how}(\"{by}\", {name})"), result }))
+    Ok(Some(Answer { call: format!("{how}(\"{by}\", {})", access(flags)), result }))
 }
 
 const COMPAT_OPENAT: u32 = 295;

@@ -27,6 +27,13 @@ pub struct Attempt {
     pub(crate) steps: &'static [Step],
 }
 
+impl Attempt {
+    /// The calls that are made, each as the answer to it is told.
+    pub fn calls(&self) -> Vec<String> {
+        self.steps.iter().filter_map(Step::text).collect()
+    }
+}
+
 /// One call, or a few that belong together.
 pub(crate) enum Step {
     /// One system call; `text` is how a person writes it.
@@ -41,6 +48,27 @@ pub(crate) enum Step {
     Prepare { run: fn() -> io::Result<()> },
     /// What needs more than one call.
     Own { text: &'static str, run: fn(&Folder) -> io::Result<i64> },
+}
+
+impl Step {
+    fn text(&self) -> Option<String> {
+        match self {
+            Step::Call { text, .. } | Step::Own { text, .. } => Some((*text).to_owned()),
+            Step::Open { path, flags } => Some(format!("open(\"{path}\", {})", access(*flags))),
+            Step::ConnectUnix { path } => Some(format!("connect(\"{path}\")")),
+            Step::ConnectInternet { address, port } => Some(format!("connect({address} port {port})")),
+            Step::Prepare { .. } => None,
+        }
+    }
+}
+
+/// The name of an access mode of open(2).
+pub(crate) fn access(flags: i32) -> &'static str {
+    match flags & libc::O_ACCMODE {
+        libc::O_WRONLY => "O_WRONLY",
+        libc::O_RDWR => "O_RDWR",
+        _ => "O_RDONLY",
+    }
 }
 
 pub(crate) enum Argument {

@@ -3,13 +3,17 @@
 
 mod arguments;
 mod audit;
+mod baseline;
+mod events;
 mod explain;
 mod facts;
 mod generate;
 mod harden;
+mod output_arguments;
 mod policy;
 mod rules;
 mod settings;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -26,6 +30,9 @@ fn main() -> ExitCode {
         Verb::Audit(audit) => audit::run(audit),
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
+        Verb::Watch(arguments) => watch::run(arguments),
+        Verb::Events(events) => events::run(events),
+        Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
         Verb::Rules(arguments) => rules::run(arguments),

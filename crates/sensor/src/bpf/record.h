@@ -93,7 +93,8 @@ struct head {
 	u32 cpu;
 	u64 time;
 	s64 result;
-	u64 fold;
+	u64 fold; /* with the next one and the last argument: what repeats of this are counted by */
+	u64 fold_way;
 	u32 count;
 	u32 flags;
 	u64 container;
@@ -120,8 +121,17 @@ struct file_part {
 	u32 mount_namespace;
 	u32 flags;
 	u32 open_flags;
+	u32 mount;  /* its number in mountinfo */
+	u32 within; /* bytes of the names that are within the mount */
 	u32 unused;
 };
+
+/* Of a file, at its index and this: names from the root of its mount to that of its file system, where they differ;
+ * and the process whose file below /proc it is. */
+#define INDEX_ABOVE_MOUNT 16
+/* Files that a hook found, as against those of descriptors. */
+#define INDEX_OBJECT 4
+#define INDEX_PROCESS 8
 
 enum file_flag {
 	FILE_UPPER = 1,    /* on overlay: in the upper layer */

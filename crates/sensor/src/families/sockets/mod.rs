@@ -84,9 +84,6 @@ fn remote(record: &Record<'_>) -> Option<Address> {
         {
             return Some(Address::Internet { address, port });
         }
-        if !socket.peer_address.is_empty() {
-            return Some(Address::Unix { path: unix_path(socket.peer_address, Source::Kernel) });
-        }
     }
     address_of_block(record)
 }
@@ -124,6 +121,10 @@ fn connect(record: &Record<'_>) -> What {
         family,
         kind,
         peer: socket.as_ref().and_then(|socket| socket.peer),
+        bound: socket
+            .as_ref()
+            .filter(|socket| !socket.peer_address.is_empty())
+            .map(|socket| unix_path(socket.peer_address, Source::Kernel)),
         peer_file: socket.map(|socket| socket.peer_file).unwrap_or_default(),
     }
 }
