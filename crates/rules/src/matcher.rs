@@ -251,8 +251,14 @@ impl Matcher {
                 self.grouped(group, member, event, scratch).is_some_and(|held| held != negated)
             }
             Code::And { first, count } => {
-                let mut rest = first..first + count;
-                rest.all(|child| self.holds(self.children[child as usize], event, scratch))
+                self.children[first as usize..(first + count) as usize].iter().all(|child| {
+                    // What is known is not worth a call.
+                    let known = scratch.nodes[child.node()];
+                    match known >> 1 == scratch.generation {
+                        true => (known & 1 == 1) != child.negated(),
+                        false => self.holds(*child, event, scratch),
+                    }
+                })
             }
             Code::One { first, count } => {
                 let mut held = 0;

@@ -25,8 +25,13 @@ impl Number {
     pub(crate) fn compare(self, other: Number) -> Option<Ordering> {
         match (self, other) {
             (Number::Whole(a), Number::Whole(b)) => Some(a.cmp(&b)),
-            (a, b) => a.float().partial_cmp(&b.float()),
+            (a, b) => Number::compare_floats(a, b),
         }
+    }
+
+    #[cold]
+    fn compare_floats(a: Number, b: Number) -> Option<Ordering> {
+        a.float().partial_cmp(&b.float())
     }
 
     fn float(self) -> f64 {

@@ -8,7 +8,7 @@ use crate::event::{
 };
 
 /// Bytes of `struct head`.
-pub(crate) const HEAD: usize = 8 + 8 * 5 + 8 * 2 + 8 * 2 + 8 * 2 + 8 + 8 + 8 + IDENTITY + 16 + 64;
+pub(crate) const HEAD: usize = 8 + 8 * 6 + 8 * 2 + 8 * 2 + 8 * 2 + 8 + 8 + 8 + IDENTITY + 16 + 64;
 /// Bytes of `struct identity`.
 const IDENTITY: usize = 80 + 32;
 const MOST_ATTACHMENTS: usize = 16;
@@ -23,6 +23,7 @@ pub(crate) struct Head {
     pub time: u64,
     pub result: i64,
     pub fold: u64,
+    pub fold_way: u64,
     pub flags: u32,
     pub arguments: [u64; 8],
     pub actor: Actor,
@@ -200,6 +201,7 @@ fn head(bytes: &[u8]) -> Option<(u32, Head)> {
     let time = reader.u64();
     let result = reader.u64() as i64;
     let fold = reader.u64();
+    let fold_way = reader.u64();
     let _count = reader.u32();
     let flags = reader.u32();
     let key = reader.u64();
@@ -235,7 +237,7 @@ fn head(bytes: &[u8]) -> Option<(u32, Head)> {
         kernel_thread: flags & 1 != 0,
         io_worker: flags & 2 != 0,
     };
-    Some((size, Head { kind, lane, entry, cpu, time, result, fold, flags, arguments, actor }))
+    Some((size, Head { kind, lane, entry, cpu, time, result, fold, fold_way, flags, arguments, actor }))
 }
 
 impl<'a> Record<'a> {

@@ -305,7 +305,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
+pub(crate) fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
     let mut loader = Loader::new(Default::default());
     for path in files {
         if !path.is_dir() {

@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use confinement::EngineKind;
-use sensor::event::{Address, ContainerKey, File, FileId, Text, What};
+use sensor::event::{ContainerKey, FileId, What};
 use sources::engine_api::Endpoint;
-use support::{Watching, actor, cgroup_path, event, execve, host, namespaces};
+use support::{Watching, actor, cgroup_path, event, execve, host, namespaces, what};
 use watch::alert::Exposure;
 use watch::containers::{Joined, News, Why};
 use watch::trail::{Action, Certainty, Raised, Record, Source};
@@ -213,17 +213,8 @@ fn an_exec_that_raises_privileges_is_told_with_the_process_and_who_asked() {
     words.extend(["exec", "-u", "0", &started.name, "sleep", "60"]);
     let mut client = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).spawn().unwrap();
     watching.containers.see(&execve(client.id(), None, DOCKER[0], &words, false));
-    let text = |t: &str| Text { text: t.into(), ..Text::default() };
-    let address = Address::Unix { path: text("/some/link") };
-    let bound = Some(text("/run/docker.sock"));
-    let connect = What::Connect {
-        address,
-        family: 1,
-        kind: 1,
-        peer: None,
-        bound,
-        peer_file: sensor::event::FileId::default(),
-    };
+    let connect = what(serde_json::json!({"event": "connect", "family": 1, "kind": 1, "peer": null,
+        "address": {"unix": {"path": "/some/link"}}, "bound": "/run/docker.sock"}));
     watching.containers.see(&event(client.id(), None, connect));
     let pid = process_in(&started, &["sleep", "60"]);
     watching.containers.see(&execve(pid, Some(started.key), "/bin/sleep", &["sleep", "60"], true));
@@ -315,6 +306,10 @@ fn a_whole_life_is_in_the_trail_with_what_the_container_was_given() {
     }
     let die = watching.record("its end", |r| of_it(r) && r.action == Action::Die);
     assert_eq!(die.details.get("exitCode").map(String::as_str), Some("137"));
+    // No sensor told of the client; it was found at the other end of the engine's socket.
+    assert_eq!(create.who.certainty, Certainty::Named, "{:?}", create.who);
+    assert_eq!(create.who.clients[0].name, "docker");
+    assert!(create.who.clients[0].arguments.contains(&started.name), "{:?}", create.who);
     let json = serde_json::to_value(&die).unwrap();
     assert_eq!(json["schema"], "stockade.trail/1");
     assert_eq!(serde_json::from_value::<Record>(json).unwrap(), die);
@@ -477,16 +472,9 @@ fn a_mount_made_in_a_container_is_in_the_trail_and_it_is_judged_again() {
     watching.until_ready(started.key);
     let before = watching.containers.judged(started.key).unwrap();
     run(DOCKER, &["exec", &started.name, "mount", "-t", "proc", "p", "/tmp"]);
-    let text = |t: &str| Text { text: t.into(), ..Text::default() };
-    let mount = What::Mount {
-        source: text("p"),
-        target: text("/tmp"),
-        file_system: text("proc"),
-        flags: 0,
-        data: text(""),
-        source_device: (0, 0),
-        file: File::default(),
-    };
+    let mount =
+        what(serde_json::json!({"event": "mount", "source": "p", "target": "/tmp", "file_system": "proc",
+        "flags": 0, "data": "", "source_device": [0, 0]}));
     watching.containers.see(&event(started.pid, Some(started.key), mount));
     let record = watching.record("the mount", |r| r.action == Action::Mount);
     assert_eq!(record.details.get("target").map(String::as_str), Some("/tmp"));

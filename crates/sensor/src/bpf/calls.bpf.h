@@ -96,15 +96,15 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 
 	if (!own)
 		return 0;
-	level = BPF_CORE_READ(own, level);
+	level = READ(own, level);
 	bpf_probe_read_kernel(&ns, sizeof(ns),
 			      (void *)own + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
 	if (!ns)
 		return 0;
-	base = BPF_CORE_READ(ns, idr.idr_base);
+	base = READ(ns, idr.idr_base);
 	number -= base;
-	entry = (u64)BPF_CORE_READ(ns, idr.idr_rt.xa_head);
+	entry = (u64)READ(ns, idr.idr_rt.xa_head);
 	for (i = 0; i < 6; i++) {
 		struct xa_node *node;
 		u8 shift;
@@ -113,7 +113,7 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 		if ((entry & 3) != 2 || entry < 4096)
 			break;
 		node = (void *)(entry - 2);
-		shift = BPF_CORE_READ(node, shift);
+		shift = READ(node, shift);
 		bpf_probe_read_kernel(&entry, sizeof(entry),
 				      (void *)node + bpf_core_field_offset(struct xa_node, slots) +
 					      ((number >> (shift & 31)) & 63) * sizeof(void *));
@@ -122,9 +122,9 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 	if (!pid || entry & 3)
 		return 0;
 	/* The slot may be another number's where the tree is lower than the number is long. */
-	if (inside_number(pid) != number + base && BPF_CORE_READ(pid, level) == level)
+	if (inside_number(pid) != number + base && READ(pid, level) == level)
 		return 0;
-	first = BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first);
+	first = READ(pid, tasks[PIDTYPE_PID].first);
 	if (!first)
 		return 0;
 	return (u64)first - bpf_core_field_offset(struct task_struct, pid_links);
@@ -135,11 +135,11 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 /* What a pidfd stands for: a file of pidfs since 6.9, an anonymous one before. */
 static __always_inline struct pid *pid_of_file(struct file *file)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct inode *inode = READ(file, f_inode);
 
-	if (BPF_CORE_READ(inode, i_sb, s_magic) == PID_FS_MAGIC)
-		return BPF_CORE_READ(inode, i_private);
-	return BPF_CORE_READ(file, private_data);
+	if (READ(inode, i_sb, s_magic) == PID_FS_MAGIC)
+		return READ(inode, i_private);
+	return READ(file, private_data);
 }
 
 /* The directory that a relative text counts from. */
@@ -149,13 +149,13 @@ static __always_inline void attach_directory(struct record *record, struct task_
 	struct file *file;
 
 	if (descriptor == AT_FDCWD) {
-		attach_path(record, 8 + index, (u64)BPF_CORE_READ(task, fs, pwd.mnt),
-			    (u64)BPF_CORE_READ(task, fs, pwd.dentry));
+		attach_path(record, 8 + index, (u64)READ(task, fs, pwd.mnt),
+			    (u64)READ(task, fs, pwd.dentry));
 		return;
 	}
 	file = file_of(task, descriptor);
 	if (file)
-		attach_path(record, 8 + index, (u64)BPF_CORE_READ(file, f_path.mnt), (u64)BPF_CORE_READ(file, f_path.dentry));
+		attach_path(record, 8 + index, (u64)READ(file, f_path.mnt), (u64)READ(file, f_path.dentry));
 }
 
 SEC("tp_btf/sys_exit")
@@ -169,24 +169,35 @@ int call_exit(u64 *ctx)
 }
 
 /* The first steps of every program of a call. */
-static __always_inline bool enter_call(struct call_context *c, struct pt_regs *regs)
+static __always_inline bool find_call(struct call_context *c, struct task_struct *task, struct pt_regs *regs)
 {
-	c->task = current_task();
-	c->thread = member(c->task);
-	c->slot = slot_of(regs, c->task);
+	c->task = task;
+	c->thread = NULL;
+	c->slot = slot_of(regs, task);
 	c->compat = c->slot >= COMPAT_SLOT;
 	c->call = bpf_map_lookup_elem(&calls, &c->slot);
-	if (!c->call || !watched_task(c->thread, c->call))
-		return false;
-	c->record = record_of(RECORD_TASK);
-	return c->record != NULL;
+	return c->call != NULL;
 }
 
-static __always_inline void begin_call(struct call_context *c, struct pt_regs *regs, s64 result, u32 kind)
+static __always_inline bool enter_call(struct call_context *c, struct pt_regs *regs)
 {
+	struct task_struct *task = current_task();
+
+	if (!find_call(c, task, regs))
+		return false;
+	c->thread = member(task);
+	return watched_task(c->thread, c->call);
+}
+
+static __always_inline bool begin_call(struct call_context *c, struct pt_regs *regs, s64 result, u32 kind)
+{
+	c->record = record_of(RECORD_TASK);
+	if (!c->record)
+		return false;
 	begin_record(c->record, c->task, c->thread, kind, c->compat ? ENTRY_COMPAT : ENTRY_CALL,
 		     c->compat ? c->slot - COMPAT_SLOT : c->slot, result, c->call->flags & CALL_EXPLAINS);
 	read_arguments(&c->record->head, regs, c->compat, result);
+	return true;
 }
 
 static __always_inline bool test_holds(struct call *call, struct pt_regs *regs, bool compat)
@@ -218,11 +229,11 @@ static __noinline int attach_context(struct record *record, u64 file_address)
 
 	if (!file)
 		return 0;
-	bpf_probe_read_kernel(&name, sizeof(name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	bpf_probe_read_kernel(&name, sizeof(name), READ(file, f_path.dentry, d_name.name));
 	if (name != 0x65746e6f6373665bull) /* "[fsconte" */
 		return 0;
-	context = BPF_CORE_READ(file, private_data);
-	attach_kernel_text(record, 2, BPF_CORE_READ(context, fs_type, name));
+	context = READ(file, private_data);
+	attach_kernel_text(record, 2, READ(context, fs_type, name));
 	return 0;
 }
 
@@ -252,7 +263,8 @@ int call_any(u64 *ctx)
 	}
 	if (lane == LANE_BULK && !host.wanted[c.call->kind & (KINDS - 1)])
 		return 0;
-	begin_call(&c, regs, result, c.call->kind);
+	if (!begin_call(&c, regs, result, c.call->kind))
+		return 0;
 	if (c.call->test == TEST_BITS_AT)
 		bpf_probe_read_user(&c.record->head.arguments[7], 8, (void *)at_position(c.record, c.call->test_position));
 	for (i = 0; i < 4; i++) {
@@ -275,7 +287,7 @@ int call_any(u64 *ctx)
 			if (file)
 				attach_found_task(c.record, 0, task_of_pid(pid_of_file(file)));
 		} else if ((s32)number > 0) {
-			attach_found_task(c.record, 0, find_task((u64)BPF_CORE_READ(task, group_leader, thread_pid), number));
+			attach_found_task(c.record, 0, find_task((u64)READ(task, group_leader, thread_pid), number));
 		}
 	}
 	if (c.call->block)
@@ -283,9 +295,9 @@ int call_any(u64 *ctx)
 	if (c.call->flags & CALL_CONTEXT)
 		attach_context(c.record, (u64)file_of(task, (u32)at_position(c.record, 1)));
 	if (c.call->after == AFTER_WORKING_DIRECTORY && result >= 0)
-		attach_path(c.record, 0, (u64)BPF_CORE_READ(task, fs, pwd.mnt), (u64)BPF_CORE_READ(task, fs, pwd.dentry));
+		attach_path(c.record, 0, (u64)READ(task, fs, pwd.mnt), (u64)READ(task, fs, pwd.dentry));
 	if (c.call->after == AFTER_ROOT && result >= 0)
-		attach_path(c.record, 0, (u64)BPF_CORE_READ(task, fs, root.mnt), (u64)BPF_CORE_READ(task, fs, root.dentry));
+		attach_path(c.record, 0, (u64)READ(task, fs, root.mnt), (u64)READ(task, fs, root.dentry));
 	send(c.record, lane);
 	return 0;
 }

@@ -13,8 +13,21 @@
 #define AT_FDCWD -100
 #define EEXIST 17
 
-/* A pointer that the verifier knows is read directly, at the cost of one load, where bpf_get_current_task_btf() is
- * there (5.11). PLAIN is the same source for 5.8 to 5.10: each step is a call of bpf_probe_read_kernel(). */
+/* Three ways to read the kernel's memory, by what the kernel has; the loader takes the first that loads.
+ *
+ * CAST (6.2): any pointer is read directly, at the cost of a load, once bpf_rdonly_cast() has said what it points to.
+ * Neither (5.11): pointers that the verifier knows are read directly (TASK), others by bpf_probe_read_kernel() (READ).
+ * PLAIN (5.8): bpf_get_current_task_btf() is not there; each step is a call of bpf_probe_read_kernel().
+ *
+ * A step through a null or stale pointer reads as zero in all of them. */
+#ifdef CAST
+extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym;
+#define KERNEL(pointer) ((typeof(pointer))bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(typeof(*(pointer)))))
+#define READ(pointer, ...) ___arrow(KERNEL(pointer), __VA_ARGS__)
+#else
+#define READ(...) BPF_CORE_READ(__VA_ARGS__)
+#endif
+
 #ifdef PLAIN
 #define TASK(...) BPF_CORE_READ(__VA_ARGS__)
 static __always_inline struct task_struct *current_task(void)
@@ -176,6 +189,7 @@ struct {
  * program can still hold it (maybe_wait_bpf_programs(), kernel/bpf/syscall.c), so no count is lost between. */
 struct fold_key {
 	u64 object;
+	u64 way;
 	u64 detail;
 	u32 process;
 	u16 kind;
@@ -184,7 +198,6 @@ struct fold_key {
 
 struct fold {
 	u64 count;
-	u64 last;
 	u64 container;
 };
 
@@ -242,6 +255,7 @@ static __always_inline struct record *record_of(u32 which)
 	return bpf_map_lookup_elem(&records, &which);
 }
 
+/* A task's number in its own pid namespace. `pid` may be any pointer. */
 static __always_inline u32 inside_number(struct pid *pid)
 {
 	struct upid upid = {};
@@ -249,7 +263,7 @@ static __always_inline u32 inside_number(struct pid *pid)
 
 	if (!pid)
 		return 0;
-	level = BPF_CORE_READ(pid, level);
+	level = READ(pid, level);
 	bpf_probe_read_kernel(&upid.nr, sizeof(upid.nr),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
@@ -263,11 +277,11 @@ static __always_inline u32 pid_namespace_of(struct pid *pid)
 
 	if (!pid)
 		return 0;
-	level = BPF_CORE_READ(pid, level);
+	level = READ(pid, level);
 	bpf_probe_read_kernel(&ns, sizeof(ns),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
-	return ns ? BPF_CORE_READ(ns, ns.inum) : 0;
+	return ns ? READ(ns, ns.inum) : 0;
 }
 
 static __always_inline u64 capability_set(const struct cred *cred, u32 offset)
@@ -289,14 +303,14 @@ static __always_inline void read_credentials(struct credentials *to, struct task
 	if (bpf_core_field_offset(struct cred, fsgid) - first == 28) {
 		bpf_probe_read_kernel(&to->uid, 32, (void *)cred + first);
 	} else {
-		to->uid = BPF_CORE_READ(cred, uid.val);
-		to->gid = BPF_CORE_READ(cred, gid.val);
-		to->suid = BPF_CORE_READ(cred, suid.val);
-		to->sgid = BPF_CORE_READ(cred, sgid.val);
-		to->euid = BPF_CORE_READ(cred, euid.val);
-		to->egid = BPF_CORE_READ(cred, egid.val);
-		to->fsuid = BPF_CORE_READ(cred, fsuid.val);
-		to->fsgid = BPF_CORE_READ(cred, fsgid.val);
+		to->uid = READ(cred, uid.val);
+		to->gid = READ(cred, gid.val);
+		to->suid = READ(cred, suid.val);
+		to->sgid = READ(cred, sgid.val);
+		to->euid = READ(cred, euid.val);
+		to->egid = READ(cred, egid.val);
+		to->fsuid = READ(cred, fsuid.val);
+		to->fsgid = READ(cred, fsgid.val);
 	}
 	if (bpf_core_field_offset(struct cred, cap_ambient) - caps == 32) {
 		bpf_probe_read_kernel(&to->inheritable, 40, (void *)cred + caps);
@@ -307,7 +321,7 @@ static __always_inline void read_credentials(struct credentials *to, struct task
 		to->bounding = capability_set(cred, bpf_core_field_offset(struct cred, cap_bset));
 		to->ambient = capability_set(cred, bpf_core_field_offset(struct cred, cap_ambient));
 	}
-	to->user_namespace = BPF_CORE_READ(cred, user_ns, ns.inum);
+	to->user_namespace = TASK(cred, user_ns, ns.inum);
 	to->no_new_privileges = TASK(task, atomic_flags) & 1; /* PFA_NO_NEW_PRIVS, bit 0 */
 	to->seccomp = bpf_core_field_exists(task->seccomp.mode) ? TASK(task, seccomp.mode) : 0;
 	to->unused = 0;
@@ -345,13 +359,10 @@ static __noinline void fill_actor(struct head *head, struct task_struct *task)
 	head->thread_inside = leader == task ? head->process_inside : inside_number(TASK(task, thread_pid));
 	head->login = bpf_core_field_exists(task->loginuid) ? TASK(task, loginuid.val) : 0xffffffff;
 	head->cgroup = TASK(task, cgroups, dfl_cgrp, kn, id);
-	inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
-	head->executable_inode = 0;
-	head->executable_device = 0;
-	if (inode) {
-		head->executable_inode = BPF_CORE_READ(inode, i_ino);
-		head->executable_device = BPF_CORE_READ(inode, i_sb, s_dev);
-	}
+	/* A step through a null pointer reads as zero. */
+	inode = TASK(task, mm, exe_file, f_inode);
+	head->executable_inode = TASK(inode, i_ino);
+	head->executable_device = TASK(inode, i_sb, s_dev);
 	read_identity(&head->identity, task);
 	bpf_probe_read_kernel(head->name, sizeof(head->name), (void *)task + bpf_core_field_offset(struct task_struct, comm));
 }
@@ -446,7 +457,7 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 	struct vfsmount *vfsmount = (void *)mount_address;
 	struct dentry *dentry = (void *)dentry_address;
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
+	struct dentry *mount_root = READ(mount, mnt.mnt_root);
 	u32 start = record->head.size + sizeof(struct attachment) + done;
 	u32 at = start;
 	u64 within = 0;
@@ -454,23 +465,35 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 	int i;
 
 	for (i = 0; i < PATH_PARTS; i++) {
+		struct {
+			struct dentry *parent;
+			u64 hash_and_length;
+			const unsigned char *name;
+		} link = {};
 		struct dentry *parent;
 		long length;
 
 		if (dentry == mount_root) {
-			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+			struct mount *up = READ(mount, mnt_parent);
 
 			if (!left)
 				within = at - start;
 			left = true;
 			if (up == mount || !up)
 				return (at - start) | within << 16;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			dentry = READ(mount, mnt_mountpoint);
 			mount = up;
-			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
+			mount_root = READ(mount, mnt.mnt_root);
 			continue;
 		}
-		parent = BPF_CORE_READ(dentry, d_parent);
+		/* d_parent and d_name stand in a row unless the kernel's structures are shuffled. */
+		if (bpf_core_field_offset(struct dentry, d_name) == bpf_core_field_offset(struct dentry, d_parent) + 8) {
+			bpf_probe_read_kernel(&link, sizeof(link), (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
+		} else {
+			link.parent = READ(dentry, d_parent);
+			link.name = READ(dentry, d_name.name);
+		}
+		parent = link.parent;
 		if (parent == dentry || !parent) {
 			/* No directory holds it: a memfd, a pipe, a socket, or a tree that was taken off. */
 			if (at != start)
@@ -482,7 +505,7 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 		at &= 16383;
 		if (at > RECORD_MAX + 1024)
 			return -1;
-		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(dentry, d_name.name));
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, link.name);
 		if (length < 0)
 			return -1;
 		at += length & 511;
@@ -506,7 +529,7 @@ static __noinline int attach_names(struct record *record, u32 index, u64 dentry_
 	if (!attachment)
 		return 0;
 	for (i = 0; i < PATH_PARTS; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		struct dentry *parent = READ(dentry, d_parent);
 		long length;
 
 		if (parent == dentry || !parent) {
@@ -519,7 +542,7 @@ static __noinline int attach_names(struct record *record, u32 index, u64 dentry_
 		at &= 16383;
 		if (at > RECORD_MAX + 1024)
 			break;
-		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(dentry, d_name.name));
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, READ(dentry, d_name.name));
 		if (length < 0)
 			break;
 		at += length & 511;
@@ -543,15 +566,13 @@ static __noinline int attach_path(struct record *record, u32 index, u64 mount, u
 
 static __always_inline struct file *file_of(struct task_struct *task, u64 descriptor)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
 	struct file **all;
 	struct file *file = NULL;
 
-	if (!table || descriptor >= BPF_CORE_READ(table, max_fds))
+	if (descriptor >= TASK(task, files, fdt, max_fds))
 		return NULL;
-	all = BPF_CORE_READ(table, fd);
+	all = TASK(task, files, fdt, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), all + descriptor);
-	/* The low bits are flags in no version, but a stale pointer would fault and read as zeros. */
 	return file;
 }
 
@@ -573,36 +594,36 @@ static __always_inline bool on_upper_layer(struct inode *inode)
 static __always_inline u32 mount_namespace_of(struct vfsmount *vfsmount)
 {
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	u64 namespace = (u64)BPF_CORE_READ(mount, mnt_ns);
+	u64 namespace = (u64)READ(mount, mnt_ns);
 
 	if (!namespace || namespace >= (u64)-4095)
 		return 0;
-	return BPF_CORE_READ((struct mnt_namespace *)namespace, ns.inum);
+	return READ((struct mnt_namespace *)namespace, ns.inum);
 }
 
 static __always_inline u32 mount_number(struct vfsmount *vfsmount)
 {
-	return BPF_CORE_READ((struct mount *)((void *)vfsmount - bpf_core_field_offset(struct mount, mnt)), mnt_id);
+	return READ((struct mount *)((void *)vfsmount - bpf_core_field_offset(struct mount, mnt)), mnt_id);
 }
 
 static __noinline int fill_file(struct file_part *part, u64 file_address, u32 own_mount_namespace)
 {
 	struct file *file = (void *)file_address;
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct super_block *super = BPF_CORE_READ(inode, i_sb);
+	struct inode *inode = READ(file, f_inode);
+	struct super_block *super = READ(inode, i_sb);
 
-	part->inode = BPF_CORE_READ(inode, i_ino);
-	part->magic = BPF_CORE_READ(super, s_magic);
-	part->device = BPF_CORE_READ(super, s_dev);
-	part->mode = BPF_CORE_READ(inode, i_mode);
-	part->device_node = BPF_CORE_READ(inode, i_rdev);
-	part->links = BPF_CORE_READ(inode, i_nlink);
-	part->open_flags = BPF_CORE_READ(file, f_flags);
+	part->inode = READ(inode, i_ino);
+	part->magic = READ(super, s_magic);
+	part->device = READ(super, s_dev);
+	part->mode = READ(inode, i_mode);
+	part->device_node = READ(inode, i_rdev);
+	part->links = READ(inode, i_nlink);
+	part->open_flags = READ(file, f_flags);
 	part->unused = 0;
 	part->within = 0;
 	part->flags = 0;
-	part->mount = mount_number(BPF_CORE_READ(file, f_path.mnt));
-	part->mount_namespace = mount_namespace_of(BPF_CORE_READ(file, f_path.mnt));
+	part->mount = mount_number(READ(file, f_path.mnt));
+	part->mount_namespace = mount_namespace_of(READ(file, f_path.mnt));
 	if (part->mount_namespace && part->mount_namespace != own_mount_namespace)
 		part->flags |= FILE_FOREIGN;
 	if (part->magic == OVERLAYFS_MAGIC && on_upper_layer(inode))
@@ -614,7 +635,7 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 
 static __always_inline u64 task_of_pid(struct pid *pid)
 {
-	struct hlist_node *first = pid ? BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first) : NULL;
+	struct hlist_node *first = pid ? READ(pid, tasks[PIDTYPE_PID].first) : NULL;
 
 	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
 }
@@ -630,11 +651,11 @@ static __noinline int attach_found_task(struct record *record, u32 index, u64 ad
 	if (!attachment || !task)
 		return 0;
 	part = (void *)(attachment + 1);
-	part->process = BPF_CORE_READ(task, tgid);
-	part->thread = BPF_CORE_READ(task, pid);
-	part->start = BPF_CORE_READ(task, group_leader, start_boottime);
-	part->inside = inside_number(BPF_CORE_READ(task, thread_pid));
-	part->flags = BPF_CORE_READ(task, flags);
+	part->process = READ(task, tgid);
+	part->thread = READ(task, pid);
+	part->start = READ(task, group_leader, start_boottime);
+	part->inside = inside_number(READ(task, thread_pid));
+	part->flags = READ(task, flags);
 	thread = thread_of(part->thread);
 	part->container = thread ? thread->container : 0;
 	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
@@ -650,12 +671,12 @@ static __noinline int attach_file_origin(struct record *record, u32 index, u64 m
 	struct inode *inode = (void *)inode_address;
 	struct proc_inode *proc;
 
-	if (BPF_CORE_READ(root, d_parent) != root)
+	if (READ(root, d_parent) != root)
 		attach_names(record, INDEX_ABOVE_MOUNT + index, mount_root);
-	if (BPF_CORE_READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
+	if (READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
 		return 0;
 	proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
-	attach_found_task(record, INDEX_PROCESS + index, task_of_pid(BPF_CORE_READ(proc, pid)));
+	attach_found_task(record, INDEX_PROCESS + index, task_of_pid(READ(proc, pid)));
 	return 0;
 }
 
@@ -670,12 +691,12 @@ static __noinline int attach_file(struct record *record, u32 index, u64 file_add
 		return 0;
 	part = (void *)(attachment + 1);
 	fill_file(part, file_address, record->head.identity.mount);
-	length = write_path(record, sizeof(struct file_part), (u64)BPF_CORE_READ(file, f_path.mnt),
-			    (u64)BPF_CORE_READ(file, f_path.dentry));
+	length = write_path(record, sizeof(struct file_part), (u64)READ(file, f_path.mnt),
+			    (u64)READ(file, f_path.dentry));
 	part->within = length < 0 ? 0 : length >> 16;
 	close_attachment(record, attachment, ATTACH_FILE, index, length < 0 ? FLAG_CUT : 0,
 			 sizeof(struct file_part) + (length < 0 ? 0 : length & 8191));
-	attach_file_origin(record, index, (u64)BPF_CORE_READ(file, f_path.mnt, mnt_root), (u64)BPF_CORE_READ(file, f_inode));
+	attach_file_origin(record, index, (u64)READ(file, f_path.mnt, mnt_root), (u64)READ(file, f_inode));
 	return 0;
 }
 
@@ -698,11 +719,11 @@ static __noinline int attach_task(struct record *record, u32 index, struct task_
 	if (!attachment || !task)
 		return 0;
 	part = (void *)(attachment + 1);
-	part->process = BPF_CORE_READ(task, tgid);
-	part->thread = BPF_CORE_READ(task, pid);
-	part->start = BPF_CORE_READ(task, group_leader, start_boottime);
-	part->inside = inside_number(BPF_CORE_READ(task, thread_pid));
-	part->flags = BPF_CORE_READ(task, flags);
+	part->process = READ(task, tgid);
+	part->thread = READ(task, pid);
+	part->start = READ(task, group_leader, start_boottime);
+	part->inside = inside_number(READ(task, thread_pid));
+	part->flags = READ(task, flags);
 	thread = thread_of(part->thread);
 	part->container = thread ? thread->container : 0;
 	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
@@ -793,33 +814,25 @@ static __noinline int send(struct record *record, u32 lane)
 	return 0;
 }
 
-/* Counts a repeat; 1 where it was one, and nothing is to be sent. */
-static __always_inline int is_repeat(struct fold_key *key, u64 container)
+static __always_inline void *fold_map(void)
 {
 	u32 zero = 0;
-	void *map;
+
+	return settings.fold ? bpf_map_lookup_elem(&folds, &zero) : NULL;
+}
+
+/* Notes that a key was met in this window; the entry of one who was faster, which then counts it, or none. */
+static __noinline struct fold *note_key(void *map, struct fold_key *key, u64 container)
+{
+	struct fold fresh = { .container = container };
 	struct fold *fold;
 
-	if (!settings.fold)
-		return 0;
-	map = bpf_map_lookup_elem(&folds, &zero);
-	if (!map)
-		return 0;
+	if (!bpf_map_update_elem(map, key, &fresh, BPF_NOEXIST))
+		return NULL;
 	fold = bpf_map_lookup_elem(map, key);
-	if (!fold) {
-		struct fold fresh = { .container = container };
-
-		if (!bpf_map_update_elem(map, key, &fresh, BPF_NOEXIST))
-			return 0;
-		fold = bpf_map_lookup_elem(map, key);
-		if (!fold) {
-			__sync_fetch_and_add(&host.fold_missed, 1);
-			return 0;
-		}
-	}
-	fold->last = bpf_ktime_get_boot_ns();
-	__sync_fetch_and_add(&fold->count, 1);
-	return 1;
+	if (!fold)
+		__sync_fetch_and_add(&host.fold_missed, 1);
+	return fold;
 }
 
 /* ---- beginning a record ---- */

@@ -93,7 +93,8 @@ struct head {
 	u32 cpu;
 	u64 time;
 	s64 result;
-	u64 fold;
+	u64 fold; /* with the next one and the last argument: what repeats of this are counted by */
+	u64 fold_way;
 	u32 count;
 	u32 flags;
 	u64 container;

@@ -234,6 +234,12 @@ impl Calls {
     }
 }
 
+/// The kind that a system call is told as; None where the sensor does not tell it.
+pub fn kind_of_call(name: &str) -> Option<Kind> {
+    let mut calls = Family::ALL.iter().flat_map(|family| family.calls());
+    calls.find(|call| call.names.contains(&name)).map(|call| call.kind)
+}
+
 /// The event's content, from a record.
 pub(crate) fn decode(calls: &Calls, record: &Record<'_>) -> Option<What> {
     if let Some(call) = calls.get(record.head.entry)

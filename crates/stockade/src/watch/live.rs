@@ -8,14 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use rules::{FieldId, Matcher};
 use sensor::{Options, Sensor};
 use watch::attempts::integrity::{Integrity, Observation};
 use watch::containers::{self, Containers};
+use watch::live_rules::LiveRules;
 use watch::outputs::service::Service;
 use watch::outputs::{Board, Outputs};
-use watch::pipeline::{Deliver, Pipeline};
+use watch::pipeline::{Deliver, Pipeline, Rules};
+use watch::recorder::{self, Recorder};
 use watch::store::{Record, Store};
-use watch::top::{self, TopError};
 
 use super::Arguments;
 use super::terminal::Terminal;
@@ -52,7 +54,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let settings = Settings::read(arguments.config.as_ref())?;
     let (mut store_settings, mut output_settings) = (settings.watch.store, settings.watch.outputs);
     arguments.outputs.apply(&mut store_settings, &mut output_settings);
-    let problems = Vec::new();
+    let rules = super::rule_files::load(arguments)?;
+    let problems = rules.as_ref().map(|rules| rules.problems.clone()).unwrap_or_default();
 
     let store = if arguments.no_store { None } else { Some(Arc::new(Store::open(store_settings)?)) };
     let board = Board::default();
@@ -60,20 +63,36 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let terminal = if arguments.top {
         None
     } else {
-        Some(Arc::new(Terminal::new(arguments.format, arguments.threshold.severity(), arguments.color)))
+        Some(Arc::new(Terminal::new(
+            arguments.format,
+            arguments.threshold.severity(),
+            super::is_coloured(arguments),
+        )))
     };
 
     let containers = Containers::start(containers::Options::default());
     let deliver = deliver_to(store.clone(), outputs.clone(), terminal.clone());
-    let mut pipeline = Pipeline::start(containers, None, problems, deliver)?;
-    let options = Options { host: arguments.host, ..Options::default() };
+    let matcher = rules.map(|rules| rules.matcher);
+    let options = Options { host: arguments.host, ..options_for(matcher.as_ref()) };
+    let recorder = match &arguments.capture {
+        Some(folder) => Some(
+            Recorder::new(recorder::Settings::to(folder.clone()))
+                .with_context(|| folder.display().to_string())?,
+        ),
+        None => None,
+    };
+    let over_events: Option<Box<dyn Rules>> = match (matcher, recorder) {
+        (None, None) => None,
+        (matcher, recorder) => Some(Box::new(LiveRules::new(matcher, recorder))),
+    };
+    let mut pipeline = Pipeline::start(containers, over_events, problems, deliver)?;
     let mut sensor = Sensor::start(options).context("the sensor cannot start")?;
     if let Some(path) = &arguments.ready_file {
         std::fs::write(path, "").with_context(|| path.display().to_string())?;
     }
     let mut service = Service::begin();
     service.ready();
-    let view = if arguments.top { Some(show(board.clone(), asked.end.clone())?) } else { None };
+    let top = if arguments.top { Some(show_top(&board, &asked.end)?) } else { None };
     let began = Instant::now();
     let mut ticked = began;
     let observations = check_integrity()?;
@@ -100,15 +119,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         }
     }
     service.ends();
+    // Whatever ended the watch, the live view gives the terminal back first.
     asked.end.store(true, Ordering::Relaxed);
-    if let Some(view) = view {
-        view.join().map_err(|_| anyhow::anyhow!("the live view failed"))??;
+    if top.is_some_and(|top| top.join().is_err()) {
+        eprintln!("error: the live view failed");
     }
     sensor.stop(&mut |event| pipeline.see(&event));
     pipeline.finish();
     for output in outputs.close(LAST) {
-        if output.dropped + output.refused > 0 {
-            let (dropped, refused) = (output.dropped, output.refused);
+        let (dropped, refused) = (output.dropped, output.refused);
+        if dropped + refused > 0 {
             eprintln!("note: {}: {dropped} records were dropped, {refused} refused", output.name);
         }
     }
@@ -121,13 +141,28 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The live view, on a thread of its own. Where the user ends it, the watch ends; and the other way round.
-fn show(board: Board, end: Arc<AtomicBool>) -> anyhow::Result<thread::JoinHandle<Result<(), TopError>>> {
-    Ok(thread::Builder::new().name("top".into()).spawn(move || {
-        let result = top::run(&board, &|| end.load(Ordering::Relaxed));
+/// What rules ask about is told every time; without rules, what a detector looks for.
+fn options_for(matcher: Option<&Matcher>) -> Options {
+    let Some(matcher) = matcher else { return Options::default() };
+    let types = matcher.required_event_types();
+    let mut bulk: Vec<_> = types.iter().filter_map(|kind| sensor::kind_of_call(kind.name())).collect();
+    bulk.sort_unstable();
+    bulk.dedup();
+    // Fields of processes come from what was executed, and those of descriptors with each event.
+    let environment = matcher.required_fields().iter().any(|field| field.id == FieldId::ProcEnv);
+    Options { bulk, environment, ..Options::default() }
+}
+
+/// The live view, on a thread of its own; whoever leaves it ends the watch.
+fn show_top(board: &Board, end: &Arc<AtomicBool>) -> anyhow::Result<thread::JoinHandle<()>> {
+    let (board, end) = (board.clone(), end.clone());
+    let top = thread::Builder::new().name("top".into()).spawn(move || {
+        if let Err(error) = watch::top::run(&board, &|| end.load(Ordering::Relaxed)) {
+            eprintln!("error: {error}");
+        }
         end.store(true, Ordering::Relaxed);
-        result
-    })?)
+    })?;
+    Ok(top)
 }
 
 /// The periodic checks, on a thread of their own: the kernel's list of symbols alone takes tens of milliseconds.

@@ -9,19 +9,20 @@ use std::time::{Duration, Instant};
 use confinement::EngineKind;
 use sensor::event::{ContainerKey, Namespaces, Task};
 use serde_json::Value;
-use sources::engine_api::Session;
 use sources::engine_api::http::HttpError;
+use sources::engine_api::{Endpoint, Session};
 use sources::measured;
 
 use super::engines::{self, Place};
 use super::metadata::{self, kept};
 use super::monitor::Monitor;
+use super::peers::{Peers, SocketFile};
 use super::queue::lock;
 use super::reader::{self, Entered};
 use super::table::{Read, id_in_path};
 use super::{Asked, Joined, Missed, News, Shared, Why, process};
 use crate::alert::Container;
-use crate::clock::Offset;
+use crate::clock::{Offset, since_boot};
 use crate::trail::engine::Told;
 use crate::trail::{self, Action, Certainty, Client, Exec, Record, Source, Who};
 
@@ -64,6 +65,8 @@ struct Engine {
     socket: Arc<str>,
     session: Option<Arc<Session>>,
     not_before: Instant,
+    file: Option<SocketFile>,
+    peers: Peers,
 }
 
 impl Engine {
@@ -134,7 +137,8 @@ impl Asker<'_> {
                 continue;
             }
             let socket: Arc<str> = place.endpoint.to_string().into();
-            lock(&self.shared.sockets).push(socket.to_string());
+            let file = file_of(&place);
+            lock(&self.shared.sockets).push((socket.clone(), file));
             let number = self.engines.len();
             let (shared, at) = (self.shared.clone(), place.clone());
             let thread = std::thread::Builder::new().name("containers-engine".to_owned());
@@ -144,8 +148,14 @@ impl Asker<'_> {
                     what: format!("the thread for {socket} cannot be started: {error}"),
                 }),
             }
-            let (session, not_before) = (None, Instant::now());
-            self.engines.push(Engine { place, socket, session, not_before });
+            self.engines.push(Engine {
+                place,
+                socket,
+                session: None,
+                not_before: Instant::now(),
+                file,
+                peers: Peers::default(),
+            });
         }
     }
 
@@ -206,6 +216,15 @@ impl Asker<'_> {
         let Some(engine) = self.engines.get_mut(number) else { return };
         engine.session = Some(session);
         engine.not_before = Instant::now();
+        // A daemon that was started anew listens on a file of its own.
+        engine.file = file_of(&engine.place);
+        for (_, file) in lock(&self.shared.sockets).iter_mut().filter(|(name, _)| *name == engine.socket) {
+            *file = engine.file;
+        }
+        if let Some(file) = engine.file {
+            // Those that are connected already asked for nothing of what comes now.
+            engine.peers.newcomers(file);
+        }
         let news = News::EngineBack { engine: engine.name(), endpoint: engine.socket.to_string(), missed };
         self.shared.tell(news);
         // What started or changed meanwhile is asked for again.
@@ -486,7 +505,7 @@ impl Asker<'_> {
         let names: Vec<&str> = names.into_iter().filter(|n| !n.is_empty()).collect();
         let offset = Offset::now().wall(0);
         let at = u64::try_from(told.time.saturating_sub(offset)).unwrap_or(0);
-        record.who = lock(&self.shared.clients).who(&socket, at, &told.action, &names);
+        record.who = self.who(number, at, &told.action, &names);
         if let (Action::Other(_), Some(said)) = (&told.action, &told.command) {
             // `health_status: healthy`.
             record.details.insert("says".to_owned(), kept(said));
@@ -511,6 +530,32 @@ impl Asker<'_> {
             _ => {}
         }
         self.shared.tell(News::Trail(Box::new(record)));
+    }
+
+    /// Who asked for it: of those whom the sensor saw connect, or who are connected now and were not before.
+    fn who(&mut self, number: usize, at: u64, action: &Action, names: &[&str]) -> Who {
+        let Some(engine) = self.engines.get_mut(number) else { return Who::default() };
+        let who = lock(&self.shared.clients).who(&engine.socket, at, action, names);
+        // Ends of what was asked for before are nobody's doing; no other process is looked through for them.
+        let asked_for = !matches!(
+            action,
+            Action::Die | Action::Oom | Action::ExecDie | Action::NetworkConnect | Action::NetworkDisconnect
+        );
+        let Some(file) = engine.file.filter(|_| asked_for && who.certainty == Certainty::NotKnown) else {
+            return who;
+        };
+        let now = since_boot();
+        for mut actor in engine.peers.newcomers(file) {
+            if actor.task.process == std::process::id() {
+                continue;
+            }
+            actor.container = lock(&self.shared.table).by_mount(actor.namespaces.mount);
+            let (executable, arguments) = process::command(actor.task.process);
+            let mut clients = lock(&self.shared.clients);
+            clients.connected(now, &actor, &engine.socket);
+            clients.complete(actor.task, executable, arguments);
+        }
+        lock(&self.shared.clients).who(&engine.socket, now.max(at), action, names)
     }
 
     /// An engine says that a container started: those that wait for its word are asked for again.
@@ -670,6 +715,13 @@ impl Asker<'_> {
             record.who = Who { certainty: Certainty::Itself, clients: vec![client] };
         }
         self.shared.tell(News::Trail(Box::new(record)));
+    }
+}
+
+fn file_of(place: &Place) -> Option<SocketFile> {
+    match &place.endpoint {
+        Endpoint::Unix(path) => SocketFile::of(path),
+        Endpoint::Tcp(_) => None,
     }
 }
 

@@ -38,12 +38,6 @@ const SOCKETS: &[(EngineKind, &str)] =
 const ROOTLESS: &[(EngineKind, &str)] =
     &[(EngineKind::Docker, "docker.sock"), (EngineKind::Podman, "podman/podman.sock")];
 
-/// Whether a path is where an engine's socket usually is, whoever sees it: engines not followed are meant too.
-pub(super) fn is_usual(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    matches!(name, "docker.sock" | "podman.sock" | "containerd.sock" | "crio.sock" | "buildkitd.sock")
-}
-
 /// Engines whose sockets are there.
 pub(super) fn discover() -> Vec<Place> {
     let mut paths: Vec<(EngineKind, PathBuf)> =
@@ -169,19 +163,6 @@ mod tests {
             heard.is_new(8, &number.to_le_bytes());
         }
         assert!(heard.recent.len() <= 512);
-    }
-
-    #[test]
-    fn sockets_of_engines_are_known_wherever_they_are_bound() {
-        for path in [
-            "/run/docker.sock",
-            "/var/run/docker.sock",
-            "/host/run/containerd/containerd.sock",
-            "/run/crio/crio.sock",
-        ] {
-            assert!(is_usual(path), "{path}");
-        }
-        assert!(!is_usual("/run/systemd/notify") && !is_usual(""));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod asker;
 mod engines;
 mod metadata;
 mod monitor;
+mod peers;
 mod process;
 mod queue;
 mod reader;
@@ -29,7 +30,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use confinement::{EngineKind, Host};
-use sensor::event::{Actor, Address, ContainerKey, Credentials, Event, Namespaces, What};
+use sensor::event::{Actor, Address, ContainerKey, Credentials, Event, FileId, Namespaces, What};
 use sources::engine_api::Endpoint;
 use techniques::solver::Depth;
 
@@ -38,6 +39,7 @@ use crate::clock::Offset;
 use crate::exposure::{Judge, Judged};
 use crate::trail::clients::Clients;
 use crate::trail::{self, Action, Record};
+use peers::SocketFile;
 use queue::{Queue, lock};
 use table::{Limits, Table};
 
@@ -198,8 +200,8 @@ struct Shared {
     neighbours: AtomicBool,
     host: OnceLock<Arc<Host>>,
     host_namespaces: Namespaces,
-    /// Sockets that engines listen on.
-    sockets: Mutex<Vec<String>>,
+    /// Sockets that engines listen on, with the file of each.
+    sockets: Mutex<Vec<(Arc<str>, Option<SocketFile>)>>,
     evictions_told: AtomicU64,
     stop: AtomicBool,
 }
@@ -307,9 +309,9 @@ impl Containers {
                     lock(&self.shared.clients).executed(event.time, &event.actor, &file.path.text, arguments);
                 }
             }
-            What::Connect { address: Address::Unix { path }, bound, .. } if event.succeeded() => {
+            What::Connect { address: Address::Unix { path }, bound, peer_file, .. } if event.succeeded() => {
                 // The listener's own name for it, where the kernel tells: the caller may use any other.
-                self.connected(event, &bound.as_ref().unwrap_or(path).text);
+                self.connected(event, &bound.as_ref().unwrap_or(path).text, *peer_file);
             }
             What::Mount { .. }
             | What::Umount { .. }
@@ -341,13 +343,21 @@ impl Containers {
         }
     }
 
-    fn connected(&self, event: &Event, path: &str) {
-        let known = lock(&self.shared.sockets).iter().any(|socket| socket == path);
+    fn connected(&self, event: &Event, path: &str, file: FileId) {
         // This program asks engines too.
-        if (known || engines::is_usual(path)) && event.actor.task.process != std::process::id() {
-            // `/var/run` is a link to `/run` (file-hierarchy(7)).
-            let path = path.strip_prefix("/var").filter(|p| p.starts_with("/run/")).unwrap_or(path);
-            lock(&self.shared.clients).connected(event.time, &event.actor, path);
+        if event.actor.task.process == std::process::id() {
+            return;
+        }
+        let file = SocketFile { device: file.device, inode: file.inode };
+        // `/var/run` is a link to `/run` (file-hierarchy(7)).
+        let path = path.strip_prefix("/var").filter(|p| p.starts_with("/run/")).unwrap_or(path);
+        let known = {
+            let sockets = lock(&self.shared.sockets);
+            let of = |(name, of): &&(Arc<str>, Option<SocketFile>)| *of == Some(file) || **name == *path;
+            sockets.iter().find(of).map(|(name, _)| name.clone())
+        };
+        if let Some(socket) = known {
+            lock(&self.shared.clients).connected(event.time, &event.actor, &socket);
             self.shared.read(reader::Job::Client(event.actor.task));
         }
     }

@@ -7,7 +7,7 @@ use sources::process::{read_namespace, read_text};
 
 /// Nanoseconds in what `/proc/PID/stat` counts in: `USER_HZ` is 100 on every architecture that is built for
 /// (include/asm-generic/param.h).
-const TICK: u64 = 10_000_000;
+pub(super) const TICK: u64 = 10_000_000;
 
 /// Whether the process is the one that was seen: the same number and the same start.
 pub(super) fn is(task: Task) -> bool {

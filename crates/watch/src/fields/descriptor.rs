@@ -18,7 +18,9 @@ impl View<'_> {
             return None;
         }
         if id == F::FdNum {
-            return Some(Value::Signed(self.applied.descriptor));
+            // Of live events the number is not always told.
+            let told = self.applied.descriptor >= 0 || self.begun.is_none();
+            return told.then_some(Value::Signed(self.applied.descriptor));
         }
         // A call that failed has no descriptor: what it was about is said by its arguments.
         let Some(found) = self.descriptor() else { return self.without_descriptor(id) };

@@ -329,7 +329,8 @@ pub(super) fn listed(order: Order, bytes: &[u8]) -> impl Iterator<Item = (i64, u
 fn dynamic(context: Context<'_>, event: &Event<'_>, described: &Parameter, bytes: &[u8]) -> Rendered {
     let Some((which, bytes)) = bytes.split_first() else { return Rendered::default() };
     let as_kind = |kind, format| {
-        let described = Parameter { name: described.name, kind, format, names: None, directory: None };
+        let described =
+            Parameter { name: described.name, kind, size: 0, format, names: None, directory: None };
         value(context, event.order, &described, bytes)
     };
     match (event.kind.name, which) {

@@ -5,6 +5,7 @@
 //! Runs in the virtual machine of scripts/watch-vm too, by an OCI runtime alone.
 
 mod containers;
+mod detected;
 mod expected;
 mod observed;
 
@@ -107,4 +108,36 @@ fn opens_through_a_bind_mount_are_told() {
 fn the_new_mount_calls_are_told() {
     let calls = ["fsopen", "fsconfig", "fsmount", "fspick", "open-tree", "move-mount", "mount-setattr"];
     all_are_told(Strength::Weak, &[&calls[..], &["new-mount-of-block-device"]].concat(), 10);
+}
+
+/// Harmless attempts in a weak container; those that want a namespace of the host are in the test below.
+#[test]
+fn every_detector_sees_the_attempt_that_it_names() {
+    let Some(runtime) = runtime() else { return };
+    let Some(detected) = detected::detect(runtime, Strength::Weak, &["all"]) else { return };
+    let blind = detected.blind(|d| d.shares.is_empty() && !d.looks_at_host());
+    assert!(blind.is_empty(), "{} detectors are blind:\n{}", blind.len(), blind.join("\n"));
+}
+
+/// Attempts at the host's processes, names and network: none of them is written to, traced or sent anything.
+const AT_THE_HOST: &[&str] = &[
+    "process-memory",
+    "process-environment",
+    "process-command-line",
+    "process-root",
+    "setns-of-first-process",
+    "packet-socket",
+    "host-name",
+    "shared-memory",
+    "interface-flags",
+    "abstract-socket",
+    "shadow-of-host",
+];
+
+#[test]
+fn every_detector_of_what_is_the_hosts_sees_its_attempt_where_namespaces_are_shared() {
+    let Some(runtime) = runtime() else { return };
+    let Some(detected) = detected::detect(runtime, Strength::Sharing, AT_THE_HOST) else { return };
+    let blind = detected.blind(|d| !d.shares.is_empty() || d.looks_at_host());
+    assert!(blind.is_empty(), "{} detectors are blind:\n{}", blind.len(), blind.join("\n"));
 }

@@ -22,7 +22,19 @@ const SETTLE: Duration = Duration::from_millis(600);
 /// Runs `provoke` with these arguments in a container that the sensor watches. None, with the reason printed, where
 /// this machine cannot.
 pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
-    let mut sensor = match Sensor::start(Options { bulk: Kind::ALL.to_vec(), ..Options::default() }) {
+    let options = Options { bulk: Kind::ALL.to_vec(), ..Options::default() };
+    observe_with(options, runtime, strength, arguments, &mut |_| {})
+}
+
+/// `see` gets every event when it comes.
+pub(crate) fn observe_with(
+    options: Options,
+    runtime: Runtime,
+    strength: Strength,
+    arguments: &[&str],
+    see: &mut dyn FnMut(&Event),
+) -> Option<Observed> {
+    let mut sensor = match Sensor::start(options) {
         Ok(sensor) => sensor,
         Err(error) if !rustix::process::geteuid().is_root() => {
             eprintln!("skipped: the sensor needs root: {error}");
@@ -32,7 +44,11 @@ pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) 
     };
     let mut events: Vec<Event> = Vec::new();
     let mut poll = |wait: Duration| {
-        sensor.poll(wait, &mut |event| events.push(event)).expect("the sensor is polled");
+        let mut take = |event: Event| {
+            see(&event);
+            events.push(event);
+        };
+        sensor.poll(wait, &mut take).expect("the sensor is polled");
     };
     let ran = runtime.run(strength, arguments, &mut poll).expect("the container runs");
     let end = Instant::now() + SETTLE;

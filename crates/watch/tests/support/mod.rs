@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use confinement::{EngineKind, Host};
-use sensor::event::{
-    Actor, ContainerKey, Credentials, Entry, Event, File, Lane, Namespaces, Source, Task, Text, What,
-};
+use sensor::event::{Actor, ContainerKey, Credentials, Entry, Event, Lane, Namespaces, Task, What};
 use sources::engine_api::Endpoint;
 use watch::containers::{Containers, Live, News, Options};
 use watch::trail::Record;
@@ -82,6 +80,11 @@ pub(crate) fn event_by(actor: Actor, what: What) -> Event {
     Event { time, lane: Lane::Rare, cpu: 0, actor, count: 1, entry: Entry::Kernel, result: 0, what }
 }
 
+/// What was done, as the sensor writes it.
+pub(crate) fn what(json: serde_json::Value) -> What {
+    serde_json::from_value(json).unwrap()
+}
+
 pub(crate) fn execve(
     pid: u32,
     container: Option<ContainerKey>,
@@ -89,21 +92,10 @@ pub(crate) fn execve(
     words: &[&str],
     entered: bool,
 ) -> Event {
-    let text = |t: &str| Text { text: t.into(), source: Source::Kernel, cut: false };
-    let what = What::Execve {
-        file: File { path: text(path), ..File::default() },
-        asked: text(path),
-        arguments: words.iter().map(|word| (*word).to_owned()).collect(),
-        environment: Vec::new(),
-        directory: text("/"),
-        directory_mount_namespace: 0,
-        terminal: None,
-        session: 0,
-        group: 0,
-        before: Credentials::default(),
-        entered,
-    };
-    event(pid, container, what)
+    let json = serde_json::json!({"event": "execve", "file": {"path": path}, "asked": path, "arguments": words,
+        "environment": [], "directory": "/", "terminal": null, "session": 0, "group": 0, "before": {},
+        "entered": entered});
+    event(pid, container, what(json))
 }
 
 /// One host for all that is judged: what this machine is decides nothing here.

@@ -62,8 +62,8 @@ static __always_inline bool is_plain_device(u32 device)
 static __always_inline bool is_telling_proc_name(struct dentry *dentry)
 {
 	u64 name = 0;
-	const unsigned char *pointer = BPF_CORE_READ(dentry, d_name.name);
-	u32 length = BPF_CORE_READ(dentry, d_name.len);
+	const unsigned char *pointer = READ(dentry, d_name.name);
+	u32 length = READ(dentry, d_name.len);
 
 	bpf_probe_read_kernel(&name, sizeof(name), pointer);
 	if (length < 8)
@@ -92,11 +92,11 @@ static __always_inline bool is_telling_proc_name(struct dentry *dentry)
 /* Whether an open that succeeded goes to the rare lane. */
 static __always_inline bool is_rare_open(struct file *file, struct inode *inode, u32 own_mount_namespace)
 {
-	struct super_block *super = BPF_CORE_READ(inode, i_sb);
-	u32 mount_namespace = mount_namespace_of(BPF_CORE_READ(file, f_path.mnt));
-	u32 flags = BPF_CORE_READ(file, f_flags);
-	u64 magic = BPF_CORE_READ(super, s_magic);
-	u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	struct super_block *super = READ(inode, i_sb);
+	u32 mount_namespace = mount_namespace_of(READ(file, f_path.mnt));
+	u32 flags = READ(file, f_flags);
+	u64 magic = READ(super, s_magic);
+	u32 type = READ(inode, i_mode) & S_IFMT;
 	struct watched_file key = {};
 
 	/* Through a mount of another mount namespace: a descriptor that leaked in, or /proc/PID/root. */
@@ -106,12 +106,12 @@ static __always_inline bool is_rare_open(struct file *file, struct inode *inode,
 		return true;
 	if (flags & O_ACCMODE && !(flags & O_PATH) && is_kernel_interface(magic))
 		return true;
-	if (magic == PROC_SUPER_MAGIC && is_telling_proc_name(BPF_CORE_READ(file, f_path.dentry)))
+	if (magic == PROC_SUPER_MAGIC && is_telling_proc_name(READ(file, f_path.dentry)))
 		return true;
-	if ((type == S_IFCHR || type == S_IFBLK) && !is_plain_device(BPF_CORE_READ(inode, i_rdev)))
+	if ((type == S_IFCHR || type == S_IFBLK) && !is_plain_device(READ(inode, i_rdev)))
 		return true;
-	key.inode = BPF_CORE_READ(inode, i_ino);
-	key.device = BPF_CORE_READ(super, s_dev);
+	key.inode = READ(inode, i_ino);
+	key.device = READ(super, s_dev);
 	return bpf_map_lookup_elem(&watched, &key) != NULL;
 }
 
@@ -123,50 +123,76 @@ static __always_inline bool is_refusal(s64 result)
 }
 
 /* open, openat, openat2, creat, open_by_handle_at. The table says where the name is and which directory it counts
- * from; the block is openat2's `struct open_how`. */
+ * from; the block is openat2's `struct open_how`.
+ *
+ * A file that the same process opened in the same way within the window is not looked at twice: it was not rare, and
+ * in bulk it is counted. */
 SEC("tp_btf/sys_exit")
 int files_open(u64 *ctx)
 {
 	struct pt_regs *regs = (void *)ctx[0];
 	s64 result = ctx[1];
 	struct call_context c;
-	struct task_struct *task;
+	struct task_struct *task = current_task();
 	struct fold_key key = {};
+	struct fold *fold;
 	struct file *file = NULL;
 	struct inode *inode = NULL;
-	u32 lane = LANE_BULK;
-	u64 fold = 0;
+	void *map = NULL;
+	u32 mount = TASK(task, nsproxy, mnt_ns, ns.inum);
+	u32 lane;
+	bool wanted = host.wanted[KIND_OPEN];
 
-	if (!enter_call(&c, regs))
+	if (!find_call(&c, task, regs))
 		return 0;
-	task = c.task;
-	if (result >= 0) {
+	lane = c.call->lane;
+	/* Keys are those of members of containers only, so a process of the host has no use for looking one up. */
+	if (result >= 0 && mount != host.mount) {
 		file = file_of(task, result);
-		if (file)
-			inode = BPF_CORE_READ(file, f_inode);
-		if (c.call->lane == LANE_RARE || (inode && is_rare_open(file, inode, TASK(task, nsproxy, mnt_ns, ns.inum))))
-			lane = LANE_RARE;
-	} else if (is_refusal(result) || c.call->lane == LANE_RARE) {
-		lane = LANE_RARE;
-	}
-	if (lane == LANE_BULK) {
-		if (!host.wanted[KIND_OPEN])
-			return 0;
-		if (inode && c.thread) {
+		map = fold_map();
+		if (file && map && lane == LANE_BULK) {
+			inode = READ(file, f_inode);
+			/* The inode's address may be another's by and by, and the same file may come through another mount. */
 			key.object = (u64)inode;
-			/* Reading and writing are not the same, nor is making it. */
-			key.detail = BPF_CORE_READ(file, f_flags) & O_ACCMODE;
+			key.way = (u64)READ(file, f_path.mnt);
+			key.detail = READ(inode, i_ino) << 2 | (READ(file, f_flags) & O_ACCMODE);
 			key.process = TASK(task, tgid);
 			key.kind = KIND_OPEN;
 			key.number = c.slot;
-			if (is_repeat(&key, c.thread->container))
+			fold = bpf_map_lookup_elem(map, &key);
+			if (fold) {
+				if (wanted)
+					__sync_fetch_and_add(&fold->count, 1);
 				return 0;
-			fold = 1;
+			}
 		}
 	}
-	begin_call(&c, regs, result, c.call->kind);
-	if (fold) {
+	c.thread = member(task);
+	if (!watched_task(c.thread, c.call))
+		return 0;
+	if (result < 0) {
+		if (is_refusal(result))
+			lane = LANE_RARE;
+	} else if (!file) {
+		file = file_of(task, result);
+	}
+	if (file && lane == LANE_BULK && is_rare_open(file, READ(file, f_inode), mount))
+		lane = LANE_RARE;
+	if (inode && c.thread && lane == LANE_BULK) {
+		fold = note_key(map, &key, c.thread->container);
+		if (fold) {
+			if (wanted)
+				__sync_fetch_and_add(&fold->count, 1);
+			return 0;
+		}
+	}
+	if (lane == LANE_BULK && !wanted)
+		return 0;
+	if (!begin_call(&c, regs, result, c.call->kind))
+		return 0;
+	if (inode && c.thread && lane == LANE_BULK) {
 		c.record->head.fold = key.object;
+		c.record->head.fold_way = key.way;
 		c.record->head.arguments[7] = key.detail;
 	}
 	if (file)

@@ -27,7 +27,7 @@ static __noinline int cgroup_event(u64 cgroup_address, u64 path, u32 kind)
 	if (!record)
 		return 0;
 	begin_record(record, task, member(task), kind, ENTRY_KERNEL, 0, 0, false);
-	record->head.arguments[0] = BPF_CORE_READ(cgroup, kn, id);
+	record->head.arguments[0] = READ(cgroup, kn, id);
 	attach_kernel_text(record, 0, (void *)path);
 	send(record, LANE_RARE);
 	return 0;

@@ -7,13 +7,13 @@
 
 static __always_inline struct sock *socket_of(struct file *file)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct inode *inode = READ(file, f_inode);
 	struct socket *socket;
 
-	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if ((READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
+	socket = READ(file, private_data);
+	return READ(socket, sk);
 }
 
 static __always_inline u16 swapped(u16 value)
@@ -25,9 +25,9 @@ static __always_inline u16 swapped(u16 value)
 static __always_inline void fill_unix_peer(struct socket_part *part, struct sock *sock)
 {
 	struct unix_sock *own = (void *)sock;
-	struct sock *peer = BPF_CORE_READ(own, peer);
+	struct sock *peer = READ(own, peer);
 	struct unix_sock *other = (void *)peer;
-	struct pid *pid = BPF_CORE_READ(sock, sk_peer_pid);
+	struct pid *pid = READ(sock, sk_peer_pid);
 	struct unix_address *address;
 	struct dentry *dentry;
 	u64 task;
@@ -37,21 +37,21 @@ static __always_inline void fill_unix_peer(struct socket_part *part, struct sock
 	if (task) {
 		struct task_struct *process = (void *)task;
 
-		part->peer_process = BPF_CORE_READ(process, tgid);
-		part->peer_start = BPF_CORE_READ(process, group_leader, start_boottime);
+		part->peer_process = READ(process, tgid);
+		part->peer_start = READ(process, group_leader, start_boottime);
 	}
 	if (!peer)
 		return;
-	dentry = BPF_CORE_READ(other, path.dentry);
+	dentry = READ(other, path.dentry);
 	if (dentry) {
-		part->peer_inode = BPF_CORE_READ(dentry, d_inode, i_ino);
-		part->peer_device = BPF_CORE_READ(dentry, d_sb, s_dev);
+		part->peer_inode = READ(dentry, d_inode, i_ino);
+		part->peer_device = READ(dentry, d_sb, s_dev);
 	}
-	address = BPF_CORE_READ(other, addr);
+	address = READ(other, addr);
 	if (!address)
 		return;
 	/* The length counts sun_family, two bytes. */
-	length = BPF_CORE_READ(address, len) - 2;
+	length = READ(address, len) - 2;
 	if (length > 108)
 		return;
 	asm volatile("" : "+r"(length));
@@ -70,19 +70,19 @@ static __noinline int attach_socket(struct record *record, u64 sock_address)
 		return 0;
 	part = (void *)(attachment + 1);
 	__builtin_memset(part, 0, sizeof(*part));
-	part->family = BPF_CORE_READ(sock, __sk_common.skc_family);
-	part->type = BPF_CORE_READ(sock, sk_type);
-	part->protocol = BPF_CORE_READ(sock, sk_protocol);
+	part->family = READ(sock, __sk_common.skc_family);
+	part->type = READ(sock, sk_type);
+	part->protocol = READ(sock, sk_protocol);
 	if (part->family == AF_INET) {
-		*(u32 *)part->remote = BPF_CORE_READ(sock, __sk_common.skc_daddr);
-		*(u32 *)part->local = BPF_CORE_READ(sock, __sk_common.skc_rcv_saddr);
+		*(u32 *)part->remote = READ(sock, __sk_common.skc_daddr);
+		*(u32 *)part->local = READ(sock, __sk_common.skc_rcv_saddr);
 	} else if (part->family == AF_INET6) {
 		BPF_CORE_READ_INTO(&part->remote, sock, __sk_common.skc_v6_daddr);
 		BPF_CORE_READ_INTO(&part->local, sock, __sk_common.skc_v6_rcv_saddr);
 	}
 	if (part->family == AF_INET || part->family == AF_INET6) {
-		part->remote_port = swapped(BPF_CORE_READ(sock, __sk_common.skc_dport));
-		part->local_port = BPF_CORE_READ(sock, __sk_common.skc_num);
+		part->remote_port = swapped(READ(sock, __sk_common.skc_dport));
+		part->local_port = READ(sock, __sk_common.skc_num);
 	}
 	if (part->family == AF_UNIX)
 		fill_unix_peer(part, sock);
@@ -149,7 +149,8 @@ int sockets_call(u64 *ctx)
 	}
 	if (lane == LANE_BULK && !host.wanted[c.call->kind & (KINDS - 1)])
 		return 0;
-	begin_call(&c, regs, result, c.call->kind);
+	if (!begin_call(&c, regs, result, c.call->kind))
+		return 0;
 	descriptor = at_position(c.record, c.call->socket);
 	file = file_of(task, descriptor);
 	if (file)
