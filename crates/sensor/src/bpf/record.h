@@ -29,6 +29,7 @@ enum kind {
 	KIND_TAMPERING = 13,
 	KIND_CAPABILITY_USED = 14,
 	KIND_CONNECT = 15,
+	KIND_RECEIVED_FILE = 62,
 };
 
 enum lane { LANE_RARE = 0, LANE_BULK = 1 };

@@ -62,6 +62,7 @@ pub(crate) enum Program {
     Any,
     Open,
     Socket,
+    Received,
 }
 
 impl Program {
@@ -70,6 +71,7 @@ impl Program {
             Program::Any => "call_any",
             Program::Open => "files_open",
             Program::Socket => "sockets_call",
+            Program::Received => "sockets_received",
         }
     }
 }
@@ -251,6 +253,7 @@ pub(crate) fn decode(calls: &Calls, record: &Record<'_>) -> Option<What> {
     process::decode(kind, record)
         .or_else(|| modules::decode(kind, record))
         .or_else(|| io_uring::decode(kind, record))
+        .or_else(|| sockets::decode(kind, record))
 }
 
 /// A call told by its name and first numbers.

@@ -18,6 +18,7 @@ use watch::outputs::{Board, Outputs};
 use watch::pipeline::{Deliver, Pipeline, Rules};
 use watch::recorder::{self, Recorder};
 use watch::store::{Record, Store};
+use watch::top::{self, TopError};
 
 use super::Arguments;
 use super::terminal::Terminal;
@@ -92,7 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let mut service = Service::begin();
     service.ready();
-    let top = if arguments.top { Some(show_top(&board, &asked.end)?) } else { None };
+    let view = if arguments.top { Some(show(board.clone(), asked.end.clone())?) } else { None };
     let began = Instant::now();
     let mut ticked = began;
     let observations = check_integrity()?;
@@ -119,16 +120,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         }
     }
     service.ends();
-    // Whatever ended the watch, the live view gives the terminal back first.
     asked.end.store(true, Ordering::Relaxed);
-    if top.is_some_and(|top| top.join().is_err()) {
-        eprintln!("error: the live view failed");
+    if let Some(view) = view {
+        view.join().map_err(|_| anyhow::anyhow!("the live view failed"))??;
     }
     sensor.stop(&mut |event| pipeline.see(&event));
     pipeline.finish();
     for output in outputs.close(LAST) {
-        let (dropped, refused) = (output.dropped, output.refused);
-        if dropped + refused > 0 {
+        if output.dropped + output.refused > 0 {
+            let (dropped, refused) = (output.dropped, output.refused);
             eprintln!("note: {}: {dropped} records were dropped, {refused} refused", output.name);
         }
     }
@@ -153,16 +153,13 @@ fn options_for(matcher: Option<&Matcher>) -> Options {
     Options { bulk, environment, ..Options::default() }
 }
 
-/// The live view, on a thread of its own; whoever leaves it ends the watch.
-fn show_top(board: &Board, end: &Arc<AtomicBool>) -> anyhow::Result<thread::JoinHandle<()>> {
-    let (board, end) = (board.clone(), end.clone());
-    let top = thread::Builder::new().name("top".into()).spawn(move || {
-        if let Err(error) = watch::top::run(&board, &|| end.load(Ordering::Relaxed)) {
-            eprintln!("error: {error}");
-        }
+/// The live view, on a thread of its own. Where the user ends it, the watch ends; and the other way round.
+fn show(board: Board, end: Arc<AtomicBool>) -> anyhow::Result<thread::JoinHandle<Result<(), TopError>>> {
+    Ok(thread::Builder::new().name("top".into()).spawn(move || {
+        let result = top::run(&board, &|| end.load(Ordering::Relaxed));
         end.store(true, Ordering::Relaxed);
-    })?;
-    Ok(top)
+        result
+    })?)
 }
 
 /// The periodic checks, on a thread of their own: the kernel's list of symbols alone takes tens of milliseconds.

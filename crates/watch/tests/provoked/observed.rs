@@ -1,6 +1,7 @@
 //! The sensor while containers run, and its events by the call that `provoke` says it made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sensor::event::{ContainerKey, Event, What};
@@ -19,14 +20,29 @@ pub(crate) struct Observed {
 /// How long events of a container that has ended may take to come.
 const SETTLE: Duration = Duration::from_millis(600);
 
+/// The sensor of this process, started by the first test: the kernel takes seconds to verify its programs.
+static SENSOR: Mutex<Option<Sensor>> = Mutex::new(None);
+
 /// Runs `provoke` with these arguments in a container that the sensor watches. None, with the reason printed, where
 /// this machine cannot.
 pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
-    let options = Options { bulk: Kind::ALL.to_vec(), ..Options::default() };
-    observe_with(options, runtime, strength, arguments, &mut |_| {})
+    // A test that failed while it held the sensor leaves it as it is.
+    let mut slot = SENSOR.lock().unwrap_or_else(PoisonError::into_inner);
+    if slot.is_none() {
+        // Everything, and nothing folded: a masked path is the same file as another one.
+        *slot = Some(start(Options {
+            bulk: Kind::ALL.to_vec(),
+            fold: Duration::ZERO,
+            budget: 1_000_000,
+            rare_buffer: 32 << 20,
+            bulk_buffer: 32 << 20,
+            ..Options::default()
+        })?);
+    }
+    Some(observe_by(slot.as_mut()?, runtime, strength, arguments, &mut |_| {}))
 }
 
-/// `see` gets every event when it comes.
+/// By a sensor of its own; `see` gets every event when it comes.
 pub(crate) fn observe_with(
     options: Options,
     runtime: Runtime,
@@ -34,14 +50,16 @@ pub(crate) fn observe_with(
     arguments: &[&str],
     see: &mut dyn FnMut(&Event),
 ) -> Option<Observed> {
-    let mut sensor = match Sensor::start(options) {
-        Ok(sensor) => sensor,
-        Err(error) if !rustix::process::geteuid().is_root() => {
-            eprintln!("skipped: the sensor needs root: {error}");
-            return None;
-        }
-        Err(error) => panic!("the sensor does not start: {error}"),
-    };
+    Some(observe_by(&mut start(options)?, runtime, strength, arguments, see))
+}
+
+fn observe_by(
+    sensor: &mut Sensor,
+    runtime: Runtime,
+    strength: Strength,
+    arguments: &[&str],
+    see: &mut dyn FnMut(&Event),
+) -> Observed {
     let mut events: Vec<Event> = Vec::new();
     let mut poll = |wait: Duration| {
         let mut take = |event: Event| {
@@ -56,7 +74,26 @@ pub(crate) fn observe_with(
         poll(Duration::from_millis(50));
     }
     let key = key_of(&events, &ran.id);
-    Some(Observed { ran, key, events })
+    Observed { ran, key, events }
+}
+
+fn start(options: Options) -> Option<Sensor> {
+    let begun = Instant::now();
+    match Sensor::start(options) {
+        Ok(sensor) => {
+            println!("started in {:.1} s", begun.elapsed().as_secs_f32());
+            for capability in sensor.capabilities() {
+                let reason = capability.reason.as_deref().unwrap_or("works");
+                println!("capability: {} {}: {reason}", capability.layer, capability.hook);
+            }
+            Some(sensor)
+        }
+        Err(error) if !rustix::process::geteuid().is_root() => {
+            eprintln!("skipped: the sensor needs root: {error}");
+            None
+        }
+        Err(error) => panic!("the sensor does not start: {error}"),
+    }
 }
 
 /// The container whose cgroup is named after the engine's identifier.
