@@ -455,6 +455,22 @@ fn an_engine_that_goes_away_is_told_and_what_happened_meanwhile_is_told_when_it_
         assert!(begun.elapsed() < Duration::from_secs(10), "{:#?}", watching.containers.all());
         std::thread::sleep(Duration::from_millis(10));
     }
+    // What the engine says is joined with what the kernel shows, also of the one that started without it.
+    let begun = Instant::now();
+    loop {
+        let judged = watching.containers.judged(meanwhile.key).unwrap();
+        let c = &judged.confinement;
+        if let (Some(engine), Some(bounding)) = (&c.engine, c.capabilities.bounding.get()) {
+            assert_eq!(engine.kind, EngineKind::Podman);
+            assert_eq!(bounding.0, actor(meanwhile.pid, None).credentials.bounding);
+            assert!(
+                matches!(&c.capabilities.bounding.origin, confinement::Origin::Measurement { what } if what.contains("/proc/"))
+            );
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "judged without its engine's words");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let told = |n: &&News| matches!(n, News::Trail(r) if of(&before, r));
     assert_eq!(watching.news.iter().filter(told).count(), 1, "told once, though the engine told it again");
 }
@@ -488,4 +504,59 @@ fn a_mount_made_in_a_container_is_in_the_trail_and_it_is_judged_again() {
         assert!(begun.elapsed() < Duration::from_secs(10), "not judged again");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The containerd that Docker's daemon runs; its own containers are in a namespace of containerd's named `moby`.
+fn containerd() -> Option<PathBuf> {
+    ["/run/stockade-test-docker/containerd/containerd.sock", "/run/docker/containerd/containerd.sock"]
+        .into_iter()
+        .chain(["/run/containerd/containerd.sock"])
+        .map(PathBuf::from)
+        .find(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
+}
+
+#[test]
+fn a_container_of_containerds_is_known_by_its_shim_whatever_it_is_called() {
+    let (Some(socket), true) = (containerd(), Path::new("/usr/bin/ctr").exists()) else {
+        assert!(std::env::var_os("STOCKADE_ENGINES").is_none(), "no containerd answers: scripts/engines");
+        eprintln!("skipped: no containerd answers; run scripts/engines");
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("bin")).unwrap();
+    std::fs::copy("/bin/busybox", root.path().join("bin/busybox")).unwrap();
+    let namespace = format!("stockade-watch-{}", std::process::id());
+    let name = "web.1";
+    let ctr = |arguments: &[&str]| {
+        let socket = socket.to_str().unwrap();
+        let output =
+            Command::new("/usr/bin/ctr").args(["-a", socket, "-n", &namespace]).args(arguments).output();
+        let output = output.unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let folder = root.path().to_str().unwrap();
+    let made = ctr(&["run", "--detach", "--rootfs", folder, name, "/bin/busybox", "sleep", "60"]).0;
+    let listed = ctr(&["task", "ls"]).1;
+    let pid =
+        listed.lines().find_map(|l| l.strip_prefix(name)?.split_whitespace().next()?.parse::<u32>().ok());
+    let told = pid.map(|pid| {
+        let mut watching = Watching::start(vec![docker()]);
+        watching.until_back();
+        let (key, cgroup_path) = (ContainerKey(u64::from(pid)), cgroup_path(pid));
+        let what = What::ContainerStarted { key, cgroup_path, root: FileId::default() };
+        watching.containers.see(&event(pid, Some(key), what));
+        (watching.until_ready(key), watching.containers.judged(key))
+    });
+    for arguments in [&["task", "kill", "-s", "9", name][..], &["task", "rm", "-f", name], &["c", "rm", name]]
+    {
+        ctr(arguments);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    ctr(&["namespaces", "rm", &namespace]);
+    assert!(made, "ctr run: {listed}");
+    let (live, judged) = told.expect("a task");
+    assert_eq!(live.container.engine.as_deref(), Some("containerd"));
+    assert_eq!(live.container.id.as_deref(), Some(name));
+    assert!(live.container.verdict.is_some() && judged.is_some());
+    assert_eq!(live.joined, None);
 }

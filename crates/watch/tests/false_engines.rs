@@ -425,3 +425,50 @@ fn a_process_that_enters_without_an_engine_is_told_as_its_own_doing() {
     assert_eq!(record.who.clients[0].task.process, std::process::id());
     assert!(record.notice().is_some(), "root with capabilities in a container that has none: {record:#?}");
 }
+
+#[test]
+fn an_engine_that_is_not_roots_is_not_believed_about_containers_that_others_hold() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: a socket of another user's is made by root");
+        return;
+    }
+    let engine = Engine::start();
+    std::os::unix::fs::chown(&engine.socket, Some(10001), Some(10001)).unwrap();
+    let mut watching = Watching::start(engine.place());
+    watching.until_back();
+    let (key, id, start) = container(1);
+    // It says that the container is its own, by the very process.
+    let pid = u64::from(start.actor.task.process);
+    engine.answer(&format!("/containers/{id}/json"), inspection(&id, "mine", pid));
+    engine.answer("/containers/json", json!([{"Id": id}]));
+    watching.containers.see(&start);
+    let live = watching.until_ready(key);
+    assert_eq!((live.joined, live.container.name.as_deref()), (None, None));
+    assert!(live.asked.iter().all(|(_, asked)| *asked == Asked::NotThere), "{live:?}");
+    engine.tell(&json!({"Type": "container", "Action": "pause", "Actor": {"ID": id}, "timeNano": 1}));
+    let record = watching.record("its event", |r| r.action == Action::Pause);
+    assert_eq!(record.container, None, "told, but of no container that is known");
+}
+
+#[test]
+fn a_program_that_gives_its_process_capabilities_is_in_the_trail_and_told_where_the_container_has_less() {
+    let mut watching = Watching::start(Vec::new());
+    let (key, _, start) = container(1);
+    watching.containers.see(&start);
+    let mut set_user_id = execve(std::process::id(), Some(key), "/bin/su", &["su", "-"], false);
+    set_user_id.actor.credentials =
+        Credentials { effective: 0x3f, permitted: 0x3f, ..start.actor.credentials };
+    // Without what it had before nothing is said of it.
+    watching.containers.see(&set_user_id);
+    if let What::Execve { before, .. } = &mut set_user_id.what {
+        *before = start.actor.credentials;
+    }
+    watching.containers.see(&set_user_id);
+    let record = watching.record("the gain", |r| r.action == Action::Capabilities);
+    assert_eq!(record.source, Source::Kernel);
+    assert_eq!(record.details.get("executable").map(String::as_str), Some("/bin/su"));
+    let notice = record.notice().unwrap();
+    assert!(notice.starts_with("su - in ") && notice.contains("capabilities CHOWN"), "{notice}");
+    let told = |n: &&News| matches!(n, News::Trail(r) if r.action == Action::Capabilities);
+    assert_eq!(watching.news.iter().filter(told).count(), 1);
+}

@@ -13,10 +13,12 @@ use sensor::{Options, Sensor};
 use watch::attempts::integrity::{Integrity, Observation};
 use watch::containers::{self, Containers};
 use watch::live_rules::LiveRules;
+use watch::outputs::service::Service;
 use watch::outputs::{Board, Outputs};
 use watch::pipeline::{Deliver, Pipeline, Rules};
 use watch::recorder::{self, Recorder};
 use watch::store::{Record, Store};
+use watch::top::{self, TopError};
 
 use super::Arguments;
 use super::terminal::Terminal;
@@ -89,14 +91,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if let Some(path) = &arguments.ready_file {
         std::fs::write(path, "").with_context(|| path.display().to_string())?;
     }
-    if arguments.top {
-        show_top(&board, &asked.end)?;
-    }
+    let mut service = Service::begin();
+    service.ready();
+    let view = if arguments.top { Some(show(board.clone(), asked.end.clone())?) } else { None };
     let began = Instant::now();
     let mut ticked = began;
     let observations = check_integrity()?;
     while !asked.end.load(Ordering::Relaxed) && arguments.duration.is_none_or(|time| began.elapsed() < time) {
         sensor.poll(TURN, &mut |event| pipeline.see(&event))?;
+        service.alive();
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             pipeline.tick();
@@ -116,10 +119,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             break;
         }
     }
+    service.ends();
+    asked.end.store(true, Ordering::Relaxed);
+    if let Some(view) = view {
+        view.join().map_err(|_| anyhow::anyhow!("the live view failed"))??;
+    }
     sensor.stop(&mut |event| pipeline.see(&event));
     pipeline.finish();
-    if let Some(outputs) = Arc::into_inner(outputs) {
-        outputs.close(LAST);
+    for output in outputs.close(LAST) {
+        if output.dropped + output.refused > 0 {
+            let (dropped, refused) = (output.dropped, output.refused);
+            eprintln!("note: {}: {dropped} records were dropped, {refused} refused", output.name);
+        }
     }
     if let Some(store) = store {
         let left = store.close(LAST);
@@ -142,16 +153,13 @@ fn options_for(matcher: Option<&Matcher>) -> Options {
     Options { bulk, environment, ..Options::default() }
 }
 
-/// The live view, on a thread of its own; whoever leaves it ends the watch.
-fn show_top(board: &Board, end: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    let (board, end) = (board.clone(), end.clone());
-    thread::Builder::new().name("top".into()).spawn(move || {
-        if let Err(error) = watch::top::run(&board, &|| end.load(Ordering::Relaxed)) {
-            eprintln!("error: {error}");
-        }
+/// The live view, on a thread of its own. Where the user ends it, the watch ends; and the other way round.
+fn show(board: Board, end: Arc<AtomicBool>) -> anyhow::Result<thread::JoinHandle<Result<(), TopError>>> {
+    Ok(thread::Builder::new().name("top".into()).spawn(move || {
+        let result = top::run(&board, &|| end.load(Ordering::Relaxed));
         end.store(true, Ordering::Relaxed);
-    })?;
-    Ok(())
+        result
+    })?)
 }
 
 /// The periodic checks, on a thread of their own: the kernel's list of symbols alone takes tens of milliseconds.

@@ -53,8 +53,11 @@ const EXEC_AGAIN: &[Duration] = &[
 /// An exec of which the kernel told no process: it failed, or the sensor does not see it.
 const EXEC_UNSEEN: Duration = Duration::from_secs(2);
 const DISCOVER: Duration = Duration::from_secs(3);
-/// An engine that did not answer in time is left alone for this long.
+/// An engine that did not answer in time is left alone: first for this long, then twice as long, up to a limit.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
+const LEFT_ALONE_MOST: Duration = Duration::from_secs(120);
+/// Execs of one container that a process is compared with.
+const EXECS_COMPARED: usize = 16;
 /// A container's start as the engine and the kernel have it. Nanoseconds.
 const SAME_START: i64 = 2_000_000_000;
 /// Questions that wait for their time, execs that wait for their process, digests that are known.
@@ -65,6 +68,10 @@ struct Engine {
     socket: Arc<str>,
     session: Option<Arc<Session>>,
     not_before: Instant,
+    left_alone: Duration,
+    /// Whose socket it is. Who is not root may have put anything behind it, and is believed about containers that are
+    /// held by a process of his own only.
+    owner: u32,
     file: Option<SocketFile>,
     peers: Peers,
 }
@@ -137,7 +144,7 @@ impl Asker<'_> {
                 continue;
             }
             let socket: Arc<str> = place.endpoint.to_string().into();
-            let file = file_of(&place);
+            let (file, owner) = (file_of(&place), engines::owner(&place));
             lock(&self.shared.sockets).push((socket.clone(), file));
             let number = self.engines.len();
             let (shared, at) = (self.shared.clone(), place.clone());
@@ -153,6 +160,8 @@ impl Asker<'_> {
                 socket,
                 session: None,
                 not_before: Instant::now(),
+                left_alone: LEFT_ALONE,
+                owner,
                 file,
                 peers: Peers::default(),
             });
@@ -218,6 +227,8 @@ impl Asker<'_> {
         engine.not_before = Instant::now();
         // A daemon that was started anew listens on a file of its own.
         engine.file = file_of(&engine.place);
+        engine.owner = engines::owner(&engine.place);
+        engine.left_alone = LEFT_ALONE;
         for (_, file) in lock(&self.shared.sockets).iter_mut().filter(|(name, _)| *name == engine.socket) {
             *file = engine.file;
         }
@@ -256,7 +267,8 @@ impl Asker<'_> {
         if matches!(error, HttpError::TimedOut { .. } | HttpError::Connect(_))
             && let Some(engine) = self.engines.get_mut(number)
         {
-            engine.not_before = Instant::now() + LEFT_ALONE;
+            engine.not_before = Instant::now() + engine.left_alone;
+            engine.left_alone = (engine.left_alone * 2).min(LEFT_ALONE_MOST);
         }
         Asked::Failed(error.to_string())
     }
@@ -272,7 +284,8 @@ impl Asker<'_> {
             else {
                 continue;
             };
-            if !claim.may_be_of(kind) {
+            let owner = self.engines.get(number).map_or(0, |e| e.owner);
+            if !claim.may_be_of(kind) || !claim.is_held_by(owner) {
                 // Who holds it says that it is another engine's.
                 self.note(key, socket, Asked::NotThere, false);
                 continue;
@@ -322,18 +335,20 @@ impl Asker<'_> {
     /// Nobody knows more of it: what the kernel and its monitor tell stands, and the trail says so.
     fn settle(&self, key: ContainerKey) {
         let mut record = Record::new(Action::Start, Source::Kernel, 0);
-        {
+        let (before, joined, read) = {
             let mut table = lock(&self.shared.table);
             let Some(entry) = table.get_mut(key) else { return };
             let before = std::mem::replace(&mut entry.settled, true);
-            entry.read = None;
-            if before || entry.joined.is_some() {
-                return;
-            }
             record.time = entry.container.started.unwrap_or_default();
             name(&mut record, key, &entry.container);
+            (before, entry.joined, entry.read.take())
+        };
+        match (joined, read) {
+            // Its engine does not answer now; what `/proc` shows counts.
+            (Some(_), Some(read)) => reader::judge(self.shared, key, read.confinement.clone(), Why::Changed),
+            (None, _) if !before => self.shared.tell(News::Trail(Box::new(record))),
+            _ => {}
         }
-        self.shared.tell(News::Trail(Box::new(record)));
     }
 
     fn ask_one(&self, number: usize, session: &Session, claim: &Claim) -> Result<Found, HttpError> {
@@ -395,28 +410,51 @@ impl Asker<'_> {
         reader::update(self.shared, key, |container| {
             metadata::describe(container, session.kind(), &inspected, digest);
         });
-        let read: Option<Arc<Read>> = {
+        let (read, again): (Option<Arc<Read>>, bool) = {
             let mut table = lock(&self.shared.table);
             let Some(entry) = table.get_mut(key) else { return };
-            entry.joined = Some(joined);
-            entry.read.take()
+            let again = entry.joined.replace(joined).is_some();
+            (entry.read.take(), again)
         };
+        if read.is_none() && self.is_better_judged(key, again) {
+            return;
+        }
         match session.confinement(inspected) {
             Ok((mut confinement, _)) => {
                 if let Some(read) = &read {
                     let notes = measured::overlay(&mut confinement, &read.observed, &read.view.host());
-                    if !notes.is_empty() {
+                    let mut table = lock(&self.shared.table);
+                    let before =
+                        table.get_mut(key).map(|e| std::mem::replace(&mut e.contradictions, notes.clone()));
+                    drop(table);
+                    if !notes.is_empty() && before.is_some_and(|before| before != notes) {
                         self.shared.tell(News::Contradiction { key, what: notes });
                     }
                 }
                 reader::share_namespaces(&lock(&self.shared.table), key, &mut confinement);
-                reader::judge(self.shared, key, confinement, Why::Engine);
+                let why = if again { Why::Changed } else { Why::Engine };
+                reader::judge(self.shared, key, confinement, why);
             }
             // What `/proc` showed stands.
             Err(error) => {
                 self.failed(number, &error);
             }
         }
+    }
+
+    /// Whether what was read of a container, or can be read again, stands above its engine's words alone.
+    fn is_better_judged(&self, key: ContainerKey, again: bool) -> bool {
+        let Some((first, is_judged, runs)) = lock(&self.shared.table).get(key).map(|entry| {
+            let is_judged = entry.judged.as_ref().is_some_and(|judged| !judged.is_provisional);
+            (entry.first, is_judged, entry.ended.is_none())
+        }) else {
+            return true;
+        };
+        let readable = runs && process::is(first);
+        if readable && !again {
+            self.shared.read_again(key);
+        }
+        readable || is_judged
     }
 
     fn digest(&mut self, session: &Session, inspected: &Value) -> Option<String> {
@@ -458,6 +496,7 @@ impl Asker<'_> {
     fn told(&mut self, number: usize, told: &Told) {
         let Some(engine) = self.engines.get(number) else { return };
         let (kind, socket, session) = (engine.place.kind, engine.socket.clone(), engine.session());
+        let owner = engine.owner;
         let mut record = Record::new(told.action.clone(), Source::Engine, told.time);
         record.engine = Some(kind.name().to_owned());
         record.endpoint = Some(socket.to_string());
@@ -467,7 +506,9 @@ impl Asker<'_> {
         let known = told.container.as_deref().and_then(|id| {
             let table = lock(&self.shared.table);
             let key = table.by_id(id)?;
-            Some((key, table.get(key)?.container.clone()))
+            let entry = table.get(key)?;
+            let its_own = owner == 0 || entry.asked.get(&socket) == Some(&Asked::Known);
+            its_own.then(|| (key, entry.container.clone()))
         });
         let key = known.as_ref().map(|(key, _)| *key);
         if let Some((key, container)) = &known {
@@ -520,7 +561,7 @@ impl Asker<'_> {
             }
             Action::Update | Action::Rename | Action::NetworkConnect | Action::NetworkDisconnect => {
                 if let Some(key) = key {
-                    self.shared.read(reader::Job::Read(key));
+                    self.shared.read_again(key);
                 }
             }
             Action::ExecCreate | Action::ExecStart | Action::ExecDie => {
@@ -630,9 +671,8 @@ impl Asker<'_> {
         let pid = entered.actor.task.process;
         let monitor_says = entered.monitor.as_ref().and_then(|m| m.exec.as_ref()).map(|(id, _)| id.clone());
         let mut found = None;
-        for (at, waiting) in
-            self.execs.iter().enumerate().filter(|(_, w)| w.key.is_none_or(|key| key == entered.key))
-        {
+        let of_it = |(_, w): &(usize, &Waiting)| w.key.is_none_or(|key| key == entered.key);
+        for (at, waiting) in self.execs.iter().enumerate().rev().filter(of_it).take(EXECS_COMPARED) {
             let id = waiting.record.exec.as_ref().and_then(|e| e.id.clone());
             if id.is_some() && id == monitor_says {
                 found = Some((at, None));
@@ -819,6 +859,11 @@ impl Claim {
 
     fn may_be_of(&self, kind: EngineKind) -> bool {
         self.engine().is_none_or(|engine| engine == kind)
+    }
+
+    /// Whether an engine of this user's may be believed about it.
+    fn is_held_by(&self, owner: u32) -> bool {
+        owner == 0 || self.monitor.as_ref().and_then(|m| m.uid) == Some(owner)
     }
 
     fn join(&self, inspected: &Value, by_monitor: bool) -> Option<Joined> {

@@ -59,6 +59,15 @@ fn is_socket(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket())
 }
 
+/// Whose socket it is; root's where that cannot be told of an address of the network.
+pub(super) fn owner(place: &Place) -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    match &place.endpoint {
+        Endpoint::Unix(path) => path.metadata().map_or(u32::MAX, |meta| meta.uid()),
+        Endpoint::Tcp(_) => 0,
+    }
+}
+
 /// Follows one engine until the program ends.
 pub(super) fn follow(shared: &Shared, number: usize, place: &Place) {
     let mut heard = Heard::default();
@@ -77,7 +86,7 @@ pub(super) fn follow(shared: &Shared, number: usize, place: &Place) {
                 });
                 told_lost = false;
                 shared.ask(asker::Job::Back { engine: number, session: Arc::new(session), missed });
-                match listen(shared, number, events, &mut heard) {
+                match listen(shared, number, events, &mut heard, owner(place) == 0) {
                     Some(error) => error,
                     None => return,
                 }
@@ -105,9 +114,27 @@ fn open(shared: &Shared, place: &Place, since: Option<i64>) -> Result<(Session, 
     Ok((session, events))
 }
 
+/// Events that an engine which is not root's may tell in a second; it would fill the queue for all otherwise.
+const USERS_SHARE: u32 = 200;
+
 /// Hands on events until the stream breaks; `None` where the program ends.
-fn listen(shared: &Shared, number: usize, mut events: Follow, heard: &mut Heard) -> Option<HttpError> {
+fn listen(
+    shared: &Shared,
+    number: usize,
+    mut events: Follow,
+    heard: &mut Heard,
+    is_roots: bool,
+) -> Option<HttpError> {
+    let (mut second, mut told_in_it) = (Instant::now(), 0);
     while !shared.stops() {
+        if second.elapsed() > Duration::from_secs(1) {
+            (second, told_in_it) = (Instant::now(), 0);
+        }
+        if !is_roots && told_in_it >= USERS_SHARE {
+            std::thread::sleep(BREATH);
+            continue;
+        }
+        told_in_it += 1;
         match events.next(BREATH) {
             Ok(Next::Line(line)) => {
                 if let Some(told) = Told::parse(&line)

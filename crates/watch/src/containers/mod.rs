@@ -221,6 +221,17 @@ impl Shared {
             self.look_over.store(true, Ordering::Relaxed);
         }
     }
+    /// What confines a container may be another now.
+    fn read_again(&self, key: ContainerKey) {
+        let mut table = lock(&self.table);
+        let Some(entry) = table.get_mut(key).filter(|entry| entry.ended.is_none()) else { return };
+        entry.generation += 1;
+        let waits = std::mem::replace(&mut entry.waits, true);
+        drop(table);
+        if !waits {
+            self.read(reader::Job::Read(key));
+        }
+    }
     fn ask(&self, job: asker::Job) {
         if !self.to_ask.push(job) {
             self.look_over.store(true, Ordering::Relaxed);
@@ -327,13 +338,20 @@ impl Containers {
     }
 
     fn enter(&self, key: ContainerKey, time: u64, actor: &Actor, cgroup_path: Option<&str>) {
+        let mut table = lock(&self.shared.table);
+        if table.get(key).is_some() {
+            if let Some(path) = cgroup_path {
+                table.place(key, path);
+            }
+            return;
+        }
         let mut container = nothing_known(key);
         container.started =
             Some(Offset::now().wall(if actor.task.start == 0 { time } else { actor.task.start }));
         container.cgroup_path = cgroup_path.map(str::to_owned);
-        if lock(&self.shared.table).insert(key, time, actor, container) {
-            self.shared.read(reader::Job::Read(key));
-        }
+        table.insert(key, time, actor, container);
+        drop(table);
+        self.shared.read(reader::Job::Read(key));
     }
 
     fn end(&self, key: ContainerKey, time: u64) {
@@ -371,18 +389,7 @@ impl Containers {
             let action =
                 if matches!(event.what, What::Umount { .. }) { Action::Umount } else { Action::Mount };
             self.kernel_record(event, key, action);
-            self.read_again(key);
-        }
-    }
-
-    fn read_again(&self, key: ContainerKey) {
-        let mut table = lock(&self.shared.table);
-        let Some(entry) = table.get_mut(key) else { return };
-        entry.generation += 1;
-        let waits = std::mem::replace(&mut entry.waits, true);
-        drop(table);
-        if !waits {
-            self.shared.read(reader::Job::Read(key));
+            self.shared.read_again(key);
         }
     }
 

@@ -25,6 +25,12 @@ pub(super) fn started(pid: u32) -> Option<u64> {
     text.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// Its real user id, as this program's user namespace numbers it.
+pub(super) fn uid(pid: u32) -> Option<u32> {
+    let status = read_text(Path::new(&format!("/proc/{pid}/status"))).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// The namespaces of a process; 0 for one that cannot be read.
 pub(super) fn namespaces(pid: u32) -> Namespaces {
     let number = |name: &str| read_namespace(pid, name).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
@@ -67,6 +73,7 @@ mod tests {
     fn namespaces_and_command_of_this_process_are_read() {
         let pid = std::process::id();
         assert_ne!(namespaces(pid).mount, 0);
+        assert_eq!(uid(pid), Some(rustix::process::getuid().as_raw()));
         let (executable, arguments) = command(pid);
         assert!(executable.is_some() && !arguments.is_empty());
         assert_eq!(namespaces(u32::MAX), Namespaces::default());

@@ -131,13 +131,13 @@ fn is_inhabited(shared: &Shared, key: ContainerKey) -> bool {
 }
 
 fn read(shared: &Shared, key: ContainerKey) {
-    let snapshot = {
+    let (first, parent, namespaces, generation, monitor, joined) = {
         let mut table = lock(&shared.table);
         let Some(entry) = table.get_mut(key) else { return };
         entry.waits = false;
-        (entry.first, entry.parent, entry.namespaces, entry.generation, entry.monitor.clone())
+        let (monitor, joined) = (entry.monitor.clone(), entry.joined);
+        (entry.first, entry.parent, entry.namespaces, entry.generation, monitor, joined)
     };
-    let (first, parent, namespaces, generation, monitor) = snapshot;
     // The process that holds it first: of a container that ends at once it goes with it.
     let monitor = monitor.or_else(|| monitor::of(parent, shared.host_namespaces.pid).map(Arc::new));
     let observed = observe(shared, first, namespaces.mount);
@@ -146,10 +146,9 @@ fn read(shared: &Shared, key: ContainerKey) {
     let mut found = None;
     if let Some((group, view, seen)) = observed {
         let (mut confinement, _) = confinement_of(&group, &view, &seen, &host);
-        let privileged = confinement.privileged.value;
         share_namespaces(&lock(&shared.table), key, &mut confinement);
-        found = Some((confinement, privileged));
-        read = Some(Arc::new(Read { observed: seen, view }));
+        found = Some(confinement.clone());
+        read = Some(Arc::new(Read { observed: seen, view, confinement }));
     }
     // Files are read without the lock.
     let mut said = super::nothing_known(key);
@@ -157,9 +156,7 @@ fn read(shared: &Shared, key: ContainerKey) {
         let path = lock(&shared.table).get(key).and_then(|e| e.container.cgroup_path.clone());
         monitor.describe(&mut said, path.as_deref().and_then(id_in_path));
     }
-    if let Some((_, privileged)) = &found {
-        said.privileged = *privileged;
-    }
+    said.privileged = found.as_ref().and_then(|confinement| confinement.privileged.value);
     {
         let mut table = lock(&shared.table);
         let Some(entry) = table.get_mut(key) else { return };
@@ -167,7 +164,9 @@ fn read(shared: &Shared, key: ContainerKey) {
         entry.read = read;
     }
     update(shared, key, |container| fill(container, said));
-    if let Some((confinement, _)) = found {
+    // Of a container whose engine is known it is judged with what that one says, so that a second look at the same
+    // is not told as a change back and forth.
+    if let (Some(confinement), None) = (found, joined) {
         let why = if generation == 0 { Why::Read } else { Why::Changed };
         judge(shared, key, confinement, why);
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use confinement::Confinement;
 use sensor::event::{Actor, ContainerKey, Credentials, Namespaces, Task};
 use sources::measured::Observed;
 use sources::process::View;
@@ -17,6 +18,8 @@ use crate::exposure::Judged;
 pub(super) struct Read {
     pub(super) observed: Observed,
     pub(super) view: Arc<View>,
+    /// What that comes to by itself.
+    pub(super) confinement: Confinement,
 }
 
 /// One container.
@@ -41,8 +44,10 @@ pub(super) struct Entry {
     pub(super) settled: bool,
     /// It waits to be read; the queue need not hold it twice.
     pub(super) waits: bool,
-    /// A read was asked for while one waited to be finished.
+    /// How often it was to be read again.
     pub(super) generation: u64,
+    /// Where its engine's words and the kernel differ, as it was told.
+    pub(super) contradictions: Vec<String>,
 }
 
 pub(super) struct Table {
@@ -142,6 +147,7 @@ impl Table {
             settled: false,
             waits: true,
             generation: 0,
+            contradictions: Vec::new(),
         };
         if entry.namespaces.mount != 0 {
             self.by_mount.insert(entry.namespaces.mount, key);
@@ -158,6 +164,19 @@ impl Table {
         self.entries.insert(key, entry);
         self.order.push_back(key);
         true
+    }
+
+    /// Says where its cgroup is, of a container that was entered without knowing it.
+    pub(super) fn place(&mut self, key: ContainerKey, cgroup_path: &str) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|e| e.container.cgroup_path.is_none()) else {
+            return;
+        };
+        let mut container = (*entry.container).clone();
+        container.cgroup_path = Some(cgroup_path.to_owned());
+        entry.container = Arc::new(container);
+        if let Some(id) = id_in_path(cgroup_path) {
+            self.by_claim.entry(id.to_owned()).or_default().push(key);
+        }
     }
 
     fn make_room(&mut self, now: u64) {
@@ -389,10 +408,18 @@ mod tests {
             let known = alert::Container { cgroup_path: path, ..super::super::nothing_known(key) };
             assert!(table.insert(key, number, &actor(number as u32), known));
         }
-        assert_eq!(table.claimants(&id).len(), 3);
+        let late = enter(&mut table, 4, 4);
+        table.place(late, &format!("/system.slice/docker-{id}.scope"));
+        table.place(late, "/elsewhere");
+        assert_eq!(table.claimants(&id).len(), 4);
+        table.end(late, 4);
         table.end(ContainerKey(1), 4);
         table.end(ContainerKey(2), 5);
-        assert_eq!(table.claimants(&id), [ContainerKey(2), ContainerKey(3)]);
+        assert_eq!(
+            table.claimants(&id),
+            [ContainerKey(2), ContainerKey(3)],
+            "two are forgotten, one is kept"
+        );
     }
 
     #[test]

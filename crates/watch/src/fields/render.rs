@@ -272,7 +272,7 @@ pub(super) fn type_name(number: u8) -> Option<&'static str> {
 fn path(context: Context<'_>, bytes: &[u8], directory: Option<i64>) -> Rendered {
     let given = until_zero(bytes);
     let absolute = match (context.thread, given) {
-        (_, b"" | b"<NA>") => Vec::new(),
+        (_, b"" | b"<NA>" | [b'/', ..]) => Vec::new(),
         (Some(index), _) if directory != Some(-1) => context.state.resolve(index, directory, given),
         _ => Vec::new(),
     };

@@ -778,7 +778,7 @@ impl State {
                         self.put(table, number, pipe);
                     }
                 }
-                applied.descriptor = call.number("fd1").unwrap_or(NOT_KNOWN);
+                applied.descriptor = call.number("fd2").unwrap_or(NOT_KNOWN);
             }
             Action::Make(kind) => {
                 let name: &[u8] =
@@ -946,7 +946,7 @@ impl State {
                     }
                 }
                 Some(Tuple::Unix { source, destination, path }) => {
-                    found.name = descriptor::unix_name(source, destination, path).into();
+                    *found = Descriptor::unix(source, destination, path);
                 }
                 _ => return false,
             }
@@ -975,10 +975,11 @@ impl State {
         let role = if listening.contains(&destination.1) { Role::Server } else { Role::Client };
         self.change_descriptor(table, number, |found| {
             found.set_ends(source, destination);
-            if let Some(socket) = &mut found.socket
-                && socket.role == Role::NotKnown
-            {
-                socket.role = role;
+            if let Some(socket) = &mut found.socket {
+                socket.connected = true;
+                if socket.role == Role::NotKnown {
+                    socket.role = role;
+                }
             }
             true
         })
@@ -1289,9 +1290,7 @@ impl<'b> Call<'_, 'b> {
                 }
                 accepted
             }
-            Tuple::Unix { source, destination, path } => {
-                Descriptor::new(kind::UNIX, descriptor::unix_name(source, destination, path))
-            }
+            Tuple::Unix { source, destination, path } => Descriptor::unix(source, destination, path),
             Tuple::Other(_) => return None,
         })
     }

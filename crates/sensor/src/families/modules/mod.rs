@@ -35,6 +35,8 @@ pub(crate) const CALLS: &[Call] = &[
         directory: [WORKING_DIRECTORY, 0],
         ..Call::rare(&["swapon", "swapoff", "acct"], Kind::RareCall, rare_call)
     },
+    // Databases and displays attach shared memory all day.
+    Call::bulk(&["shmget", "shmat"], Kind::RareCall, rare_call),
     Call::rare(
         &[
             "quotactl",
