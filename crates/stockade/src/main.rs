@@ -4,6 +4,7 @@
 mod arguments;
 mod audit;
 mod baseline;
+mod ci;
 mod events;
 mod explain;
 mod facts;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
         Verb::Events(events) => events::run(events),
+        Verb::Ci(arguments) => ci::run(arguments),
         Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
