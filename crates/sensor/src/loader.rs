@@ -102,6 +102,7 @@ const PROGRAMS: &[(&str, &str, Option<Family>)] = &[
     ("modules_signal", "signal_generate", Some(Family::Modules)),
     ("io_uring_request", "io_uring_submit_req", Some(Family::IoUring)),
     ("io_uring_request_sqe", "io_uring_submit_sqe", Some(Family::IoUring)),
+    ("io_uring_completed", "io_uring_complete", Some(Family::IoUring)),
 ];
 
 /// Without one of these the sensor does not know containers, or sees no call.

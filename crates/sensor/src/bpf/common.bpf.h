@@ -270,6 +270,17 @@ static __always_inline struct thread *thread_of(u32 tid)
 	return bpf_map_lookup_elem(&threads, &tid);
 }
 
+/* The thread's entry. A worker of io_uring, whose making no tracepoint tells, stands for the first thread of its process
+ * (create_io_thread() in kernel/fork.c). */
+static __always_inline struct thread *member(struct task_struct *task)
+{
+	struct thread *thread = thread_of(TASK(task, pid));
+
+	if (!thread && TASK(task, flags) & PF_IO_WORKER)
+		thread = thread_of(TASK(task, tgid));
+	return thread;
+}
+
 /* The container of a mount namespace; for threads that found no room in `threads`. */
 static __always_inline u64 container_of_namespace(u32 mount)
 {

@@ -144,6 +144,15 @@ impl Observed {
         groups
     }
 
+    /// What was told while an attempt was made, for a person.
+    pub(crate) fn told(&self, attempt: &str) -> String {
+        let groups = self.by_process();
+        let processes: BTreeSet<u32> =
+            self.ran.made.iter().filter(|made| made.attempt == attempt).map(|made| made.process).collect();
+        let events = processes.iter().filter_map(|process| groups.get(process)).flatten();
+        events.map(|e| format!("{:?} = {}: {:?}\n", e.entry, e.result, e.what)).collect()
+    }
+
     /// The calls that no event tells, as lines for a person.
     pub(crate) fn untold(&self) -> Vec<String> {
         let groups = self.by_process();

@@ -120,3 +120,34 @@ int io_uring_request_sqe(u64 *ctx)
 {
 	return request(ctx[0]);
 }
+
+/* What an open came to: the file of the descriptor that it returned, where no hook told it. One that went into the
+ * ring's own table (`file_slot`) has no descriptor. The request is the second argument since 5.19. */
+SEC("tp_btf/io_uring_complete")
+int io_uring_completed(u64 *ctx)
+{
+	struct io_kiocb *io = (void *)ctx[1];
+	struct task_struct *task = current_task();
+	struct thread *thread = member(task);
+	struct record *record;
+	struct file *file;
+	u8 opcode;
+	s32 result;
+
+	if (!io || !thread || host.hooks || !bpf_core_type_exists(struct io_open))
+		return 0;
+	opcode = READ(io, opcode);
+	if (opcode != IORING_OP_OPENAT && opcode != IORING_OP_OPENAT2)
+		return 0;
+	result = READ(io, cqe.res);
+	if (result < 0 || READ((struct io_open *)io, file_slot))
+		return 0;
+	file = file_of(task, result);
+	record = record_of(RECORD_TASK);
+	if (!file || !record)
+		return 0;
+	begin_record(record, task, thread, KIND_OPEN, ENTRY_IO_URING, opcode, result, false);
+	attach_file(RECORD_TASK, 0, (u64)file);
+	send(RECORD_TASK, LANE_RARE);
+	return 0;
+}
