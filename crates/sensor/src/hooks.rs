@@ -24,10 +24,10 @@ const HOOKS: &[(&str, &str, &str)] = &[
     ("hook_commit_creds", "fentry", "commit_creds"),
 ];
 
-/// The hooks that are attached, and the object that holds their programs.
+/// The hooks that are attached, and the object that holds their programs; dropping it detaches them.
 pub(crate) struct Hooks {
-    pub links: Vec<Link>,
-    pub object: Object,
+    _links: Vec<Link>,
+    _object: Object,
 }
 
 /// Tries each hook by itself, then attaches all that work; None where none does. `base` is the object whose maps and
@@ -80,7 +80,7 @@ fn attach(base: &Object, wanted: &HashSet<&str>) -> Result<Hooks, String> {
     {
         links.push(program.attach().map_err(reason)?);
     }
-    Ok(Hooks { links, object })
+    Ok(Hooks { _links: links, _object: object })
 }
 
 fn advice(layer: &str) -> &'static str {

@@ -500,13 +500,14 @@ __noinline int attach_block(u32 which, u32 index, u64 pointer, u64 length)
 /* Writes the names from `dentry` up to the root of its mount tree after `done` bytes of an attachment that begins at
  * the record's end; gives how many bytes there are then, and above the lowest 16 bits how many of them are within the
  * mount; or -1 where not all names fitted.
- * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names. */
+ * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names.
+ * Every pointer here is a number to the verifier: with types among them it looks at each step of the loop many times. */
 __noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_address)
 {
 	struct vfsmount *vfsmount = (void *)mount_address;
 	struct dentry *dentry = (void *)dentry_address;
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	struct dentry *mount_root = READ(mount, mnt.mnt_root);
+	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 	struct record *record = record_of(which);
 	u32 start, at;
 	u64 within = 0;
@@ -528,24 +529,24 @@ __noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_ad
 		long length;
 
 		if (dentry == mount_root) {
-			struct mount *up = READ(mount, mnt_parent);
+			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
 
 			if (!left)
 				within = at - start;
 			left = true;
 			if (up == mount || !up)
 				return (at - start) | within << 16;
-			dentry = READ(mount, mnt_mountpoint);
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = up;
-			mount_root = READ(mount, mnt.mnt_root);
+			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 			continue;
 		}
 		/* d_parent and d_name stand in a row unless the kernel's structures are shuffled. */
 		if (bpf_core_field_offset(struct dentry, d_name) == bpf_core_field_offset(struct dentry, d_parent) + 8) {
 			bpf_probe_read_kernel(&link, sizeof(link), (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
 		} else {
-			link.parent = READ(dentry, d_parent);
-			link.name = READ(dentry, d_name.name);
+			link.parent = BPF_CORE_READ(dentry, d_parent);
+			link.name = BPF_CORE_READ(dentry, d_name.name);
 		}
 		parent = link.parent;
 		if (parent == dentry || !parent) {
@@ -585,7 +586,7 @@ __noinline int attach_names(u32 which, u32 index, u64 dentry_address)
 	start = record->head.size + sizeof(struct attachment);
 	at = start;
 	for (i = 0; i < PATH_PARTS; i++) {
-		struct dentry *parent = READ(dentry, d_parent);
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 		long length;
 
 		if (parent == dentry || !parent) {
@@ -598,7 +599,7 @@ __noinline int attach_names(u32 which, u32 index, u64 dentry_address)
 		at &= 16383;
 		if (at > RECORD_MAX + 1024)
 			break;
-		length = bpf_probe_read_kernel_str((void *)record + at, 256, READ(dentry, d_name.name));
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(dentry, d_name.name));
 		if (length < 0)
 			break;
 		at += length & 511;

@@ -177,3 +177,32 @@ fn every_detector_of_what_is_the_hosts_sees_its_attempt_where_namespaces_are_sha
     let blind = detected.blind(|d| !d.shares.is_empty() || d.looks_at_host());
     assert!(blind.is_empty(), "{} detectors are blind:\n{}", blind.len(), blind.join("\n"));
 }
+
+/// A detector looks at the object that is reached, whichever call and path lead there.
+#[test]
+fn core_pattern_is_seen_whichever_way_it_is_reached() {
+    let Some(runtime) = runtime() else { return };
+    const WAYS: &[&str] = &[
+        "renamed",
+        "symlink",
+        "self-root",
+        "parent",
+        "passed-descriptor",
+        "openat2",
+        "io-uring",
+        "compat",
+        "bind-mount",
+    ];
+    let mut blind = Vec::new();
+    for way in WAYS {
+        let arguments = ["--by", way, "core-pattern"];
+        let Some(detected) = detected::detect(runtime, Strength::Weak, &arguments) else { return };
+        let seen = detected.seen.get("core-pattern").unwrap_or_else(|| panic!("{way}: nothing was made"));
+        // Where the open is refused, as here by a read-only mount, nothing tells where a link led: the link is seen.
+        let by = if *way == "symlink" { "sensitive-link" } else { "core-pattern" };
+        if !seen.contains(by) {
+            blind.push(format!("{way}: seen by {seen:?}"));
+        }
+    }
+    assert!(blind.is_empty(), "{}", blind.join("\n"));
+}
