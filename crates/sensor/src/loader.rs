@@ -41,6 +41,13 @@ fn kernel(what: &str) -> impl Fn(libbpf_rs::Error) -> Error + '_ {
     move |error| Error::Kernel { what: what.to_owned(), error: format!("{error:#}") }
 }
 
+/// With STOCKADE_SENSOR_LOG set, what libbpf and the kernel's verifier say of programs that are refused goes to standard
+/// error.
+fn print() -> Option<(libbpf_rs::PrintLevel, libbpf_rs::PrintCallback)> {
+    std::env::var_os("STOCKADE_SENSOR_LOG")?;
+    Some((libbpf_rs::PrintLevel::Warn, |_, text| eprint!("{text}")))
+}
+
 /// What to watch, and how much room to give it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -177,7 +184,7 @@ impl Sensor {
         if !cfg!(target_arch = "x86_64") {
             return Err(Error::Machine);
         }
-        let _ = libbpf_rs::set_print(None);
+        let _ = libbpf_rs::set_print(print());
         let btf = Btf::from_vmlinux().map_err(|error| Error::NoBtf(format!("{error:#}")))?;
         let mut capabilities = Vec::new();
         let absent = absent_hooks(&btf, &options, &mut capabilities);
