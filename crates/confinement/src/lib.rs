@@ -24,4 +24,4 @@ pub use host::Host;
 pub use mount::{HostPath, Mount, MountSource, Propagation};
 pub use parts::*;
 pub use pod::PodDeclaration;
-pub use subject::{Confinement, Form, Problem, Subject, SubjectKind, World};
+pub use subject::{Confinement, Form, Labels, Problem, Subject, SubjectKind, World};

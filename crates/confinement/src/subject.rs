@@ -1,6 +1,6 @@
 //! Subjects and the world they are judged in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -113,7 +113,15 @@ pub struct Subject {
     pub confinement: Arc<Confinement>,
     /// The pod as written, for standards that judge the words and not their effect.
     pub pod: Option<Arc<PodDeclaration>>,
+    /// Labels as written, or an OCI configuration's annotations. They confine nothing: policies select by them, and
+    /// they name what manages a live container.
+    pub labels: Labels,
+    /// When an engine made and started it, in the engine's words.
+    pub made: Option<Arc<str>>,
 }
+
+/// Labels by their key.
+pub type Labels = Arc<BTreeMap<Arc<str>, Arc<str>>>;
 
 /// Something that could not be read or judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -3,17 +3,15 @@
 
 use std::io::{self, Write};
 
-use confinement::{Origin, Place, Problem, Subject, SubjectKind};
-use policy::StandardResult;
+use confinement::{Place, Problem, Subject, SubjectKind};
+use policy::published::{self, Walls};
+use policy::{Decision, StandardResult};
 use serde::Serialize;
 use techniques::barrier::Barriers;
-use techniques::judge::{Evidence, Finding, Hint, Judged, Verdict};
+use techniques::judge::{Finding, Hint, Judged, Verdict};
 use techniques::remedy::Advice;
-use techniques::severity::Severity;
-use techniques::solver::Depth;
-use techniques::technique::Gain;
 
-use crate::{Each, Report, TOOL, io_error, walls};
+use crate::{Each, Report, TOOL, io_error};
 
 /// The value of `schema`.
 pub const SCHEMA: &str = "stockade.audit/1";
@@ -89,27 +87,8 @@ struct SubjectEntry<'a, F: Serialize, D: Serialize, H: Serialize, T: Serialize> 
     undecided: D,
     hints: H,
     standards: T,
-}
-
-#[derive(Serialize)]
-struct Entry<'a, T: Serialize, E: Serialize, R: Serialize> {
-    techniques: T,
-    gain: Gain,
-    severity: Severity,
-    depth: Walls,
-    barriers: Barriers,
-    evidence: E,
-    remedies: &'a [Advice],
-    reaches: R,
-    fingerprint: &'a str,
-}
-
-#[derive(Serialize)]
-struct EvidenceEntry<'a> {
-    condition: String,
-    value: confinement::Truth,
-    fact: &'a str,
-    origin: &'a Origin,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'a Decision>,
 }
 
 #[derive(Serialize)]
@@ -117,19 +96,6 @@ struct HintEntry<'a> {
     #[serde(flatten)]
     advice: &'a Advice,
     depth: Walls,
-}
-
-/// A depth; null where there is no path at all.
-#[derive(Serialize)]
-struct Walls {
-    min: Option<u8>,
-    max: Option<u8>,
-}
-
-impl From<Depth> for Walls {
-    fn from(depth: Depth) -> Walls {
-        Walls { min: walls(depth.min), max: walls(depth.max) }
-    }
 }
 
 fn audit<'a>(report: &'a Report<'_>) -> impl Serialize + 'a {
@@ -160,7 +126,12 @@ fn audit<'a>(report: &'a Report<'_>) -> impl Serialize + 'a {
 }
 
 fn subject<'a>(report: &'a Report<'_>, subject: &'a Subject, judged: &'a Judged) -> impl Serialize + 'a {
-    let findings = |list: &'a [Finding]| Each(move || list.iter().map(move |f| finding(report, f)));
+    let findings = |list: &'a [Finding]| {
+        Each(move || {
+            list.iter()
+                .map(move |f| published::finding(report.world, report.catalogue, f, report.waiver(judged, f)))
+        })
+    };
     SubjectEntry {
         id: &subject.id,
         name: &subject.name,
@@ -172,35 +143,11 @@ fn subject<'a>(report: &'a Report<'_>, subject: &'a Subject, judged: &'a Judged)
         paths: findings(&judged.paths),
         lateral: findings(&judged.lateral),
         weaknesses: findings(&judged.weaknesses),
-        undecided: evidence(report, &judged.undecided),
+        undecided: published::evidence(report.catalogue, &judged.undecided),
         hints: Each(|| {
             judged.hints.iter().map(|Hint { advice, depth }| HintEntry { advice, depth: (*depth).into() })
         }),
         standards: Each(|| report.standards_of(judged.subject).map(|s: &StandardResult| s)),
+        decision: report.decision_of(judged.subject),
     }
-}
-
-fn finding<'a>(report: &'a Report<'_>, finding: &'a Finding) -> impl Serialize + 'a {
-    Entry {
-        techniques: Each(|| finding.steps.iter().map(|s| s.technique.id)),
-        gain: finding.gain,
-        severity: finding.severity,
-        depth: finding.depth.into(),
-        barriers: finding.barriers,
-        evidence: evidence(report, &finding.evidence),
-        remedies: &finding.remedies,
-        reaches: Each(|| finding.reaches.iter().map(|i| report.subject_id(*i))),
-        fingerprint: &finding.fingerprint,
-    }
-}
-
-fn evidence<'a>(report: &'a Report<'_>, list: &'a [Evidence]) -> impl Serialize + 'a {
-    Each(move || {
-        list.iter().map(move |e| EvidenceEntry {
-            condition: report.condition(e.condition),
-            value: e.value,
-            fact: &e.fact,
-            origin: &e.origin,
-        })
-    })
 }

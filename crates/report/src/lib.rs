@@ -4,6 +4,7 @@
 //! report says was said before.
 
 pub mod github;
+pub mod gitlab;
 pub mod graph;
 pub mod harden;
 pub mod html;
@@ -21,7 +22,8 @@ mod words;
 use std::io;
 
 use confinement::{Subject, World};
-use policy::StandardResult;
+pub use policy::published::{Class, every_finding};
+use policy::{Decision, StandardResult, Waived, Waiver};
 use serde::{Serialize, Serializer};
 use techniques::judge::{Finding, Judged, Judgement, Verdict};
 use techniques::severity::Severity;
@@ -36,6 +38,10 @@ pub struct Report<'a> {
     pub catalogue: &'a Catalogue,
     /// Results of standards by the subject's index, in rising order of it; a subject may have several.
     pub standards: &'a [(usize, StandardResult)],
+    /// What of it is waived.
+    pub waived: &'a Waived,
+    /// What a policy decides, by the subject's index, in rising order of it; empty where none was asked.
+    pub decisions: &'a [(usize, Decision)],
     /// What was asked to be judged, as the user wrote it.
     pub targets: &'a [String],
     /// The version of the program.
@@ -53,26 +59,6 @@ pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// The name of the program in machine-readable reports.
 pub const TOOL: &str = "stockade";
-
-/// What a finding is, beside its gain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// A path to the host.
-    Path,
-    /// A path to other containers.
-    Lateral,
-    Weakness,
-}
-
-impl Class {
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Path => "path",
-            Class::Lateral => "lateral",
-            Class::Weakness => "weakness",
-        }
-    }
-}
 
 /// How many subjects have which verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +105,23 @@ impl<'a> Report<'a> {
         rest.iter().take_while(move |(i, _)| *i == subject).map(|(_, result)| result)
     }
 
+    /// The waiver that holds for a finding of a subject.
+    pub fn waiver(&self, judged: &Judged, finding: &Finding) -> Option<&'a Waiver> {
+        self.waived.waiver(judged.subject, finding)
+    }
+
+    /// Whether a subject is open, and all that opens it is waived.
+    pub fn is_waived(&self, judged: &Judged) -> bool {
+        let mut open = judged.paths.iter().filter(|f| f.is_complete()).peekable();
+        open.peek().is_some() && open.all(|f| self.waiver(judged, f).is_some())
+    }
+
+    /// The decision about a subject, by its index.
+    pub fn decision_of(&self, subject: usize) -> Option<&'a Decision> {
+        let at = self.decisions.binary_search_by_key(&subject, |(i, _)| *i).ok()?;
+        self.decisions.get(at).map(|(_, decision)| decision)
+    }
+
     /// A condition as technique files write it.
     pub fn condition(&self, id: ConditionId) -> String {
         self.catalogue.conditions.get(id as usize).map(ToString::to_string).unwrap_or_default()
@@ -133,13 +136,6 @@ impl<'a> Report<'a> {
     pub fn subject_name(&self, index: usize) -> &'a str {
         self.world.subjects.get(index).map(|s| &*s.name).unwrap_or_default()
     }
-}
-
-/// Every finding of a subject, in the order of the report: paths, reach to others, weaknesses.
-pub fn every_finding(judged: &Judged) -> impl Iterator<Item = (Class, &Finding)> {
-    let paths = judged.paths.iter().map(|f| (Class::Path, f));
-    let lateral = judged.lateral.iter().map(|f| (Class::Lateral, f));
-    paths.chain(lateral).chain(judged.weaknesses.iter().map(|f| (Class::Weakness, f)))
 }
 
 /// A number of walls that stand for "no path at all" in [`techniques::solver::Depth`].

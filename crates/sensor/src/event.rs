@@ -50,6 +50,7 @@ pub enum Entry {
 
 /// A process or thread, for as long as the machine runs: numbers come round, start times do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Task {
     /// The process (`tgid`) as the initial pid namespace numbers it.
     pub process: u32,
@@ -66,6 +67,7 @@ pub struct ContainerKey(pub u64);
 
 /// A file by what the kernel knows it by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FileId {
     /// Device of the file system: major and minor.
     pub device: (u32, u32),
@@ -74,6 +76,7 @@ pub struct FileId {
 
 /// Inode numbers of the namespaces a task is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Namespaces {
     pub user: u32,
     pub mount: u32,
@@ -86,6 +89,7 @@ pub struct Namespaces {
 
 /// What a task may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Credentials {
     /// As the initial user namespace numbers them: real, effective, saved, of the file system.
     pub uid: u32,
@@ -109,6 +113,7 @@ pub struct Credentials {
 
 /// Who did it, read from the task at that moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Actor {
     pub task: Task,
     pub parent: Task,
@@ -131,15 +136,38 @@ pub struct Actor {
     pub io_worker: bool,
 }
 
-/// A string with its source.
+/// A string with its source. In JSON a plain string is one from the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "WrittenText")]
 pub struct Text {
     /// Bytes that are no UTF-8 are replaced.
     pub text: String,
     pub source: Source,
     /// The kernel's buffer was too small; only the beginning (of a path: the end) is here.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenText {
+    Plain(String),
+    Whole {
+        text: String,
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        cut: bool,
+    },
+}
+
+impl From<WrittenText> for Text {
+    fn from(written: WrittenText) -> Text {
+        match written {
+            WrittenText::Plain(text) => Text { text, ..Text::default() },
+            WrittenText::Whole { text, source, cut } => Text { text, source, cut },
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -154,12 +182,22 @@ pub enum Source {
 
 /// A file as it was opened or named.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct File {
     /// From the root of the mount namespace of the task; for a call that failed, what the task asked for.
     pub path: Text,
+    /// From the root of its own file system (the dentry up to the superblock's root), which no mount, link or
+    /// descriptor changes: `/sys/kernel/core_pattern` of proc. Empty where not known.
+    pub path_in_file_system: Text,
     pub id: FileId,
     /// `statfs(2)` magic of the file system; 0 where not known (the call failed).
     pub file_system: u64,
+    /// The mount it was reached through, as `/proc/PID/mountinfo` numbers it; 0 where not known.
+    pub mount: u32,
+    /// The mount namespace that mount is in; 0 where it is in none (a pipe, a detached mount) or not known.
+    pub mount_namespace: u32,
+    /// Of a file below `/proc/PID`: that process.
+    pub process: Option<Task>,
     /// Type and permission bits, `st_mode`.
     pub mode: u32,
     /// Of a device node: major and minor.
@@ -169,11 +207,6 @@ pub struct File {
     pub upper_layer: bool,
     /// Made by memfd_create(2), or a file without a name.
     pub nameless: bool,
-    /// Inode number of the mount namespace that the mount it was reached through belongs to; 0 where the call failed or
-    /// the mount is the kernel's own. Where it is not the task's own, the file came through a leaked descriptor or
-    /// /proc/PID/root.
-    #[serde(default)]
-    pub mount_namespace: u32,
 }
 
 /// An address of a socket.
@@ -227,7 +260,7 @@ pub enum What {
         /// `NAME=value`, the first ones; empty unless asked for.
         environment: Vec<String>,
         directory: Text,
-        /// Inode number of the mount namespace of the working directory's mount; see [`File::mount_namespace`].
+        /// The mount namespace that the working directory's mount is in; 0 where not known.
         #[serde(default)]
         directory_mount_namespace: u32,
         terminal: Option<(u32, u32)>,
@@ -271,10 +304,16 @@ pub enum What {
     },
     Chroot {
         path: Text,
+        /// The directory as the kernel found it; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     PivotRoot {
         new_root: Text,
         put_old: Text,
+        /// What `new_root` named as the kernel found it; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Setuid {
         call: String,
@@ -319,10 +358,16 @@ pub enum What {
         flags: u64,
         data: Text,
         source_device: (u32, u32),
+        /// What `target` named as the kernel found it, before the call; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Umount {
         target: Text,
         flags: u64,
+        /// The root of the mount as the kernel found it; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     /// fsopen(2), fspick(2): what is to be made.
     Fsopen {
@@ -343,11 +388,19 @@ pub enum What {
     OpenTree {
         path: Text,
         flags: u64,
+        /// What `path` named as the kernel found it; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     MoveMount {
         from: Text,
         to: Text,
         flags: u64,
+        /// What is moved, and what it is moved onto, as the kernel found them; empty where no hook has the objects.
+        #[serde(default)]
+        file: File,
+        #[serde(default)]
+        onto: File,
     },
     MountSetattr {
         path: Text,
@@ -355,6 +408,9 @@ pub enum What {
         set: u64,
         clear: u64,
         propagation: u64,
+        /// What `path` named as the kernel found it; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
 
     // files
@@ -383,27 +439,45 @@ pub enum What {
         from: Text,
         to: Text,
         flags: u64,
+        /// What was renamed, where it is now; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Link {
         from: Text,
         to: Text,
+        /// What the new name stands for; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Symlink {
         target: Text,
         path: Text,
+        /// The link; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Unlink {
         path: Text,
         directory: bool,
+        /// What was removed; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Mkdir {
         path: Text,
         mode: u32,
+        /// What was made; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Mknod {
         path: Text,
         mode: u32,
         device: (u32, u32),
+        /// What was made; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     Chmod {
         file: File,
@@ -424,6 +498,9 @@ pub enum What {
     },
     Chdir {
         path: Text,
+        /// The directory as the kernel found it; its fields are empty where no hook has the object.
+        #[serde(default)]
+        file: File,
     },
     /// dup(2) family, for what a descriptor stands for afterwards.
     Dup {
@@ -455,6 +532,9 @@ pub enum What {
         family: u32,
         kind: u32,
         peer: Option<Task>,
+        /// The name that the listener bound, whatever the caller calls it: a path of the listener's namespace.
+        #[serde(default)]
+        bound: Option<Text>,
         /// The socket's file, of a Unix socket bound to a path; zeros elsewhere.
         #[serde(default)]
         peer_file: FileId,
@@ -593,13 +673,111 @@ pub enum What {
     },
 }
 
+macro_rules! kinds {
+    ($($kind:ident = $name:literal),* $(,)?) => {
+        /// What kind of thing was done: a variant of [`What`] without its facts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind { $($kind),* }
+
+        impl Kind {
+            pub const ALL: &'static [Kind] = &[$(Kind::$kind),*];
+            /// As in JSON.
+            pub const fn name(self) -> &'static str {
+                match self { $(Kind::$kind => $name),* }
+            }
+        }
+
+        impl What {
+            pub const fn kind(&self) -> Kind {
+                match self { $(What::$kind { .. } => Kind::$kind),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Fork = "fork",
+    Execve = "execve",
+    Exit = "exit",
+    Kill = "kill",
+    MemfdCreate = "memfd-create",
+    MakeExecutable = "make-executable",
+    Setns = "setns",
+    Unshare = "unshare",
+    CloneNamespaces = "clone-namespaces",
+    Chroot = "chroot",
+    PivotRoot = "pivot-root",
+    Setuid = "setuid",
+    Capset = "capset",
+    UnexplainedGain = "unexplained-gain",
+    Prctl = "prctl",
+    Keyctl = "keyctl",
+    Ptrace = "ptrace",
+    OtherProcess = "other-process",
+    Mount = "mount",
+    Umount = "umount",
+    Fsopen = "fsopen",
+    Fsconfig = "fsconfig",
+    Fsmount = "fsmount",
+    OpenTree = "open-tree",
+    MoveMount = "move-mount",
+    MountSetattr = "mount-setattr",
+    Open = "open",
+    OpenByHandle = "open-by-handle",
+    Close = "close",
+    Write = "write",
+    Truncate = "truncate",
+    Rename = "rename",
+    Link = "link",
+    Symlink = "symlink",
+    Unlink = "unlink",
+    Mkdir = "mkdir",
+    Mknod = "mknod",
+    Chmod = "chmod",
+    Chown = "chown",
+    Setxattr = "setxattr",
+    Ioctl = "ioctl",
+    Chdir = "chdir",
+    Dup = "dup",
+    ReceivedFile = "received-file",
+    NameToHandle = "name-to-handle",
+    Splice = "splice",
+    Socket = "socket",
+    Connect = "connect",
+    Bind = "bind",
+    Listen = "listen",
+    Accept = "accept",
+    Send = "send",
+    Receive = "receive",
+    Netlink = "netlink",
+    Module = "module",
+    Bpf = "bpf",
+    Kexec = "kexec",
+    Reboot = "reboot",
+    PerfEventOpen = "perf-event-open",
+    Userfaultfd = "userfaultfd",
+    Syslog = "syslog",
+    SetTime = "set-time",
+    SetName = "set-name",
+    Iopl = "iopl",
+    Personality = "personality",
+    RareCall = "rare-call",
+    IoUringSetup = "io-uring-setup",
+    IoUringRequest = "io-uring-request",
+    UsermodeHelper = "usermode-helper",
+    CapabilityUsed = "capability-used",
+    ContainerStarted = "container-started",
+    ContainerEnded = "container-ended",
+    CgroupMade = "cgroup-made",
+    CgroupRemoved = "cgroup-removed",
+    Blind = "blind",
+    Tampering = "tampering",
+}
+
 impl What {
     /// The event's name: its variant, in kebab-case, as in JSON.
     pub fn name(&self) -> String {
-        serde_json::to_value(self)
-            .ok()
-            .and_then(|v| v.get("event").and_then(|n| n.as_str().map(str::to_owned)))
-            .unwrap_or_default()
+        self.kind().name().to_owned()
     }
 }
 
@@ -607,5 +785,32 @@ impl Event {
     /// Whether the kernel did what was asked.
     pub fn succeeded(&self) -> bool {
         self.result >= 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_kind_is_the_one_in_json() {
+        let all = [
+            What::Fork { child: Task::default(), child_inside: 1, flags: 0 },
+            What::OpenByHandle { file: File::default(), flags: 0 },
+            What::IoUringSetup { entries: 1, flags: 0 },
+            What::CgroupMade { id: 1, path: "/".into() },
+        ];
+        for what in all {
+            let json = serde_json::to_value(&what).unwrap();
+            assert_eq!(json["event"], what.kind().name());
+        }
+    }
+
+    #[test]
+    fn a_text_reads_from_a_plain_string_and_from_its_own_json() {
+        let plain: Text = serde_json::from_str("\"/etc\"").unwrap();
+        assert_eq!(plain, Text { text: "/etc".into(), source: Source::Kernel, cut: false });
+        let cut = Text { text: "/etc".into(), source: Source::User, cut: true };
+        assert_eq!(serde_json::from_str::<Text>(&serde_json::to_string(&cut).unwrap()).unwrap(), cut);
     }
 }

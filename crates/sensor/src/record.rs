@@ -11,7 +11,7 @@ use crate::event::{
 pub(crate) const HEAD: usize = 8 + 8 * 6 + 8 * 2 + 8 * 2 + 8 * 2 + 8 + 8 + 8 + IDENTITY + 16 + 64;
 /// Bytes of `struct identity`.
 const IDENTITY: usize = 80 + 32;
-const MOST_ATTACHMENTS: usize = 12;
+const MOST_ATTACHMENTS: usize = 16;
 
 /// `struct head`, as far as it is not the actor's.
 #[derive(Clone, Debug)]
@@ -57,6 +57,10 @@ const BLOCK: u16 = 7;
 const SOCKET: u16 = 8;
 const EXEC: u16 = 9;
 const CGROUP: u16 = 11;
+
+const INDEX_OBJECT: u8 = 4;
+const INDEX_PROCESS: u8 = 8;
+const INDEX_ABOVE_MOUNT: u8 = 16;
 
 const FLAG_CUT: u8 = 1;
 
@@ -340,10 +344,19 @@ impl<'a> Record<'a> {
         let mount_namespace = reader.u32();
         let flags = reader.u32();
         let _open_flags = reader.u32();
+        let mount = reader.u32();
+        let within = reader.u32() as usize;
         reader.u32();
         let cut = found.flags & FLAG_CUT != 0;
         Some(File {
             path: Text { text: path_of(reader.0, cut), source: Source::Kernel, cut },
+            path_in_file_system: self.path_in_file_system(
+                reader.0.get(..within).unwrap_or_default(),
+                cut,
+                index,
+            ),
+            mount,
+            process: self.task_at(INDEX_PROCESS + index).map(|task| task.0),
             id: FileId { device: device(number), inode },
             file_system,
             mode,
@@ -355,6 +368,19 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// The names within the mount, the deepest first, and those from the root of the mount to that of its file system.
+    fn path_in_file_system(&self, within: &[u8], cut: bool, index: u8) -> Text {
+        let above = self.find(PATH, INDEX_ABOVE_MOUNT + index);
+        let cut = cut || above.is_some_and(|above| above.flags & FLAG_CUT != 0);
+        let names = [within, above.map_or(&[][..], |above| above.bytes)].concat();
+        Text { text: path_of(&names, cut), source: Source::Kernel, cut }
+    }
+
+    /// What a hook of the kernel found for a call, where one has it.
+    pub(crate) fn object(&self, index: u8) -> File {
+        self.file(INDEX_OBJECT + index).unwrap_or_default()
+    }
+
     /// The flags that a file was opened with, as the kernel keeps them.
     pub(crate) fn open_flags(&self) -> Option<u32> {
         let bytes = self.find(FILE, 0)?.bytes.get(40..44)?;
@@ -362,7 +388,11 @@ impl<'a> Record<'a> {
     }
 
     pub(crate) fn task(&self) -> Option<(Task, Option<ContainerKey>, u32)> {
-        let mut reader = Reader(self.find(TASK, 0)?.bytes);
+        self.task_at(0)
+    }
+
+    fn task_at(&self, index: u8) -> Option<(Task, Option<ContainerKey>, u32)> {
+        let mut reader = Reader(self.find(TASK, index)?.bytes);
         let (process, thread, start) = (reader.u32(), reader.u32(), reader.u64());
         let key = reader.u64();
         let inside = reader.u32();

@@ -175,6 +175,8 @@ pub fn read(document: &Document, context: &Context) -> World {
         namespace: None,
         confinement: Arc::new(confinement),
         pod: None,
+        labels: Default::default(),
+        made: None,
     };
     World { subjects: vec![subject], problems, notes: Vec::new() }
 }

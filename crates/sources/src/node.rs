@@ -101,6 +101,8 @@ impl Facts {
             namespace: None,
             confinement: Arc::new(confinement),
             pod: None,
+            labels: Default::default(),
+            made: None,
         };
         Ok((subject, notes.into_iter().map(|note| Problem::new(path.clone(), note)).collect()))
     }

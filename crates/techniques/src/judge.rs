@@ -45,6 +45,13 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    pub fn of(depth: Depth) -> Verdict {
+        match depth {
+            Depth { max: 0, .. } => Verdict::Open,
+            Depth { min: 0, .. } => Verdict::Undetermined,
+            _ => Verdict::Held,
+        }
+    }
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Held => "held",
@@ -273,6 +280,29 @@ impl Solver {
         let solution = self.solution(vector);
         let (depth, cuts) = host_depth(self.catalogue, &solution);
         Solved { vector, solution, depth, cuts }
+    }
+
+    /// The truth of every condition for a confinement, and what all techniques come to; kept for those confined alike.
+    pub fn solution_of(&mut self, c: &Arc<Confinement>) -> (Vector, Arc<Solution>) {
+        let solved = self.solve(c);
+        (solved.vector, solved.solution.clone())
+    }
+
+    /// How many confinements, vectors and hosts are kept. Who solves for as long as a machine runs starts a new solver
+    /// from time to time.
+    pub fn kept(&self) -> usize {
+        self.solved.len() + self.solutions.len() + self.flaws.len()
+    }
+
+    /// The depth of every subject of a world, as [`judge`] finds it: alone, or through others where that is nearer.
+    pub fn depths(&mut self, world: &World) -> Vec<Depth> {
+        let solved: Vec<Arc<Solved>> = world.subjects.iter().map(|s| self.solve(&s.confinement)).collect();
+        let reach = Reach::find(self.catalogue, world, &solved);
+        let through = |(i, own): (usize, &Arc<Solved>)| match reach.chain(i, own.depth) {
+            Some(chain) => own.depth.least(chain.depth),
+            None => own.depth,
+        };
+        solved.iter().enumerate().map(through).collect()
     }
 
     /// The depth of a confinement by itself, without other subjects.
@@ -534,11 +564,7 @@ fn judge_one(
     paths.sort_by(|a, b| order(a).cmp(&order(b)));
     lateral.sort_by(|a, b| order(a).cmp(&order(b)));
     weaknesses.sort_by(|a, b| order(a).cmp(&order(b)));
-    let verdict = match depth {
-        Depth { max: 0, .. } => Verdict::Open,
-        Depth { min: 0, .. } => Verdict::Undetermined,
-        _ => Verdict::Held,
-    };
+    let verdict = Verdict::of(depth);
     let undecided = if verdict == Verdict::Undetermined { undecided(&paths) } else { Vec::new() };
     let hints = if verdict == Verdict::Held { solver.hints(c, solved, form) } else { Vec::new() };
     Judged {

@@ -116,6 +116,14 @@ impl ObjectClass {
         })
     }
 
+    /// Whether a file of the host, by its resolved path, is one of the class or lies in one of its trees.
+    pub fn has_file(&self, path: &str) -> bool {
+        let is = |pattern: &String| shows_pattern(path, pattern) && is_below_pattern(path, pattern);
+        let below = |pattern: &String| is_below_pattern(path, pattern);
+        !self.except.iter().any(below)
+            && (self.object.iter().any(is) || self.tree.iter().chain(&self.named).any(below))
+    }
+
     /// Whether a mount that is read-only at the top still leaves `object` writable, because it lies on a mount below.
     pub fn writable_below(mount: &Mount, source: &HostPath, object: &str) -> bool {
         mount.recursive

@@ -142,13 +142,6 @@ static __always_inline struct pid *pid_of_file(struct file *file)
 	return READ(file, private_data);
 }
 
-static __always_inline u64 task_of_pid(struct pid *pid)
-{
-	struct hlist_node *first = pid ? BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first) : NULL;
-
-	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
-}
-
 /* The directory that a relative text counts from. */
 static __always_inline void attach_directory(struct record *record, struct task_struct *task, u32 index, u8 position)
 {
@@ -225,6 +218,9 @@ int call_exit(u64 *ctx)
 		break;
 	case PROGRAM_SOCKET:
 		bpf_tail_call_static(ctx, &programs, PROGRAM_SOCKET);
+		break;
+	case PROGRAM_RECEIVED:
+		bpf_tail_call_static(ctx, &programs, PROGRAM_RECEIVED);
 		break;
 	}
 	return 0;

@@ -488,7 +488,8 @@ __noinline int attach_block(u32 which, u32 index, u64 pointer, u64 length)
 }
 
 /* Writes the names from `dentry` up to the root of its mount tree after `done` bytes of an attachment that begins at
- * the record's end; gives how many bytes there are then, or -1 where not all names fitted.
+ * the record's end; gives how many bytes there are then, and above the lowest 16 bits how many of them are within the
+ * mount; or -1 where not all names fitted.
  * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names.
  * Every pointer here is a number to the verifier: with types among them it looks at each step of the loop many times. */
 __noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_address)
@@ -499,6 +500,8 @@ __noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_ad
 	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 	struct record *record = record_of(which);
 	u32 start, at;
+	u64 within = 0;
+	bool left = false;
 	int i;
 
 	if (!record)
@@ -518,8 +521,11 @@ __noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_ad
 		if (dentry == mount_root) {
 			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
 
+			if (!left)
+				within = at - start;
+			left = true;
 			if (up == mount || !up)
-				return at - start;
+				return (at - start) | within << 16;
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = up;
 			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
@@ -536,7 +542,7 @@ __noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_ad
 		if (parent == dentry || !parent) {
 			/* No directory holds it: a memfd, a pipe, a socket, or a tree that was taken off. */
 			if (at != start)
-				return at - start;
+				return (at - start) | (left ? within : at - start) << 16;
 		}
 		if (at >= RECORD_MAX + 1024)
 			return -1;
@@ -549,10 +555,48 @@ __noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_ad
 			return -1;
 		at += length & 511;
 		if (parent == dentry || !parent)
-			return at - start;
+			return (at - start) | (u64)(at - start) << 16;
 		dentry = parent;
 	}
 	return -1;
+}
+
+/* The names from `dentry` up to the root of its file system. */
+__noinline int attach_names(u32 which, u32 index, u64 dentry_address)
+{
+	struct record *record = record_of(which);
+	struct attachment *attachment = next_attachment(record);
+	struct dentry *dentry = (void *)dentry_address;
+	u32 start, at;
+	u8 flags = FLAG_CUT;
+	int i;
+
+	if (!record || !attachment)
+		return 0;
+	start = record->head.size + sizeof(struct attachment);
+	at = start;
+	for (i = 0; i < PATH_PARTS; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		long length;
+
+		if (parent == dentry || !parent) {
+			flags = 0;
+			break;
+		}
+		if (at >= RECORD_MAX + 1024)
+			break;
+		asm volatile("" : "+r"(at));
+		at &= 16383;
+		if (at > RECORD_MAX + 1024)
+			break;
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(dentry, d_name.name));
+		if (length < 0)
+			break;
+		at += length & 511;
+		dentry = parent;
+	}
+	close_attachment(record, attachment, ATTACH_PATH, index, flags, (at - start) & 8191);
+	return 0;
 }
 
 __noinline int attach_path(u32 which, u32 index, u64 mount, u64 dentry)
@@ -621,6 +665,11 @@ static __always_inline u32 mount_namespace_of(struct vfsmount *vfsmount)
 	return READ((struct mnt_namespace *)namespace, ns.inum);
 }
 
+static __always_inline u32 mount_number(struct vfsmount *vfsmount)
+{
+	return READ((struct mount *)((void *)vfsmount - bpf_core_field_offset(struct mount, mnt)), mnt_id);
+}
+
 static __noinline int fill_file(struct file_part *part, u64 file_address, u32 own_mount_namespace)
 {
 	struct file *file = (void *)file_address;
@@ -635,7 +684,9 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 	part->links = READ(inode, i_nlink);
 	part->open_flags = READ(file, f_flags);
 	part->unused = 0;
+	part->within = 0;
 	part->flags = 0;
+	part->mount = mount_number(READ(file, f_path.mnt));
 	part->mount_namespace = mount_namespace_of(READ(file, f_path.mnt));
 	if (part->mount_namespace && part->mount_namespace != own_mount_namespace)
 		part->flags |= FILE_FOREIGN;
@@ -646,20 +697,72 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 	return 0;
 }
 
+static __always_inline u64 task_of_pid(struct pid *pid)
+{
+	struct hlist_node *first = pid ? READ(pid, tasks[PIDTYPE_PID].first) : NULL;
+
+	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
+}
+
+/* attach_task() for a task that was found by address. */
+__noinline int attach_found_task(u32 which, u32 index, u64 address)
+{
+	struct record *record = record_of(which);
+	struct attachment *attachment = next_attachment(record);
+	struct task_struct *task = (void *)address;
+	struct task_part *part;
+	struct thread *thread;
+
+	if (!attachment || !task)
+		return 0;
+	part = (void *)(attachment + 1);
+	part->process = READ(task, tgid);
+	part->thread = READ(task, pid);
+	part->start = READ(task, group_leader, start_boottime);
+	part->inside = inside_number(READ(task, thread_pid));
+	part->flags = READ(task, flags);
+	thread = thread_of(part->thread);
+	part->container = thread ? thread->container : 0;
+	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
+	return 0;
+}
+
+#define PROC_SUPER_MAGIC 0x9fa0
+
+/* What a path or a file leaves out: its names above the root of its mount, and whose file of /proc it is. */
+__noinline int attach_file_origin(u32 which, u32 index, u64 mount_root, u64 inode_address)
+{
+	struct dentry *root = (void *)mount_root;
+	struct inode *inode = (void *)inode_address;
+	struct proc_inode *proc;
+
+	if (READ(root, d_parent) != root)
+		attach_names(which, INDEX_ABOVE_MOUNT + index, mount_root);
+	if (READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
+		return 0;
+	proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
+	attach_found_task(which, INDEX_PROCESS + index, task_of_pid(READ(proc, pid)));
+	return 0;
+}
+
 __noinline int attach_file(u32 which, u32 index, u64 file_address)
 {
 	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct file *file = (void *)file_address;
+	struct file_part *part;
 	long length;
 
 	if (!attachment || !file_address)
 		return 0;
-	fill_file((void *)(attachment + 1), file_address, record->head.identity.mount);
-	length = write_path(which, sizeof(struct file_part), (u64)BPF_CORE_READ(file, f_path.mnt),
-			    (u64)BPF_CORE_READ(file, f_path.dentry));
+	part = (void *)(attachment + 1);
+	fill_file(part, file_address, record->head.identity.mount);
+	length = write_path(which, sizeof(struct file_part), (u64)READ(file, f_path.mnt),
+			    (u64)READ(file, f_path.dentry));
+	part->within = length < 0 ? 0 : length >> 16;
 	close_attachment(record, attachment, ATTACH_FILE, index, length < 0 ? FLAG_CUT : 0,
 			 sizeof(struct file_part) + (length < 0 ? 0 : length & 8191));
+	attach_file_origin(which, index, (u64)READ(file, f_path.mnt, mnt_root), (u64)READ(file, f_inode));
 	return 0;
 }
 

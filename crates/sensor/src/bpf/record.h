@@ -30,6 +30,7 @@ enum kind {
 	KIND_CAPABILITY_USED = 14,
 	KIND_CONNECT = 15,
 	KIND_RENAME = 50,
+	KIND_RECEIVED_FILE = 62,
 };
 
 enum lane { LANE_RARE = 0, LANE_BULK = 1 };
@@ -125,8 +126,17 @@ struct file_part {
 	u32 mount_namespace;
 	u32 flags;
 	u32 open_flags;
+	u32 mount;  /* its number in mountinfo */
+	u32 within; /* bytes of the names that are within the mount */
 	u32 unused;
 };
+
+/* Of a file, at its index and this: names from the root of its mount to that of its file system, where they differ;
+ * and the process whose file below /proc it is. */
+#define INDEX_ABOVE_MOUNT 16
+/* Files that a hook found, as against those of descriptors. */
+#define INDEX_OBJECT 4
+#define INDEX_PROCESS 8
 
 enum file_flag {
 	FILE_UPPER = 1,    /* on overlay: in the upper layer */
@@ -204,6 +214,7 @@ enum call_program {
 	PROGRAM_ANY = 1,
 	PROGRAM_OPEN = 2,
 	PROGRAM_SOCKET = 3,
+	PROGRAM_RECEIVED = 4,
 	PROGRAMS,
 };
 

@@ -62,10 +62,11 @@ pub(crate) enum Program {
     Any,
     Open,
     Socket,
+    Received,
 }
 
 impl Program {
-    pub(crate) const ALL: [Program; 3] = [Program::Any, Program::Open, Program::Socket];
+    pub(crate) const ALL: [Program; 4] = [Program::Any, Program::Open, Program::Socket, Program::Received];
 
     /// Its place in the programs' table (`enum call_program`); 0 is a call that nobody watches.
     pub(crate) fn number(self) -> u8 {
@@ -73,6 +74,7 @@ impl Program {
             Program::Any => 1,
             Program::Open => 2,
             Program::Socket => 3,
+            Program::Received => 4,
         }
     }
 
@@ -81,6 +83,7 @@ impl Program {
             Program::Any => "call_any",
             Program::Open => "files_open",
             Program::Socket => "sockets_call",
+            Program::Received => "sockets_received",
         }
     }
 }
@@ -246,6 +249,12 @@ impl Calls {
     pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &'static Call)> + '_ {
         self.0.iter().map(|((compat, number), call)| (number + if *compat { 512 } else { 0 }, *call))
     }
+}
+
+/// The kind that a system call is told as; None where the sensor does not tell it.
+pub fn kind_of_call(name: &str) -> Option<Kind> {
+    let mut calls = Family::ALL.iter().flat_map(|family| family.calls());
+    calls.find(|call| call.names.contains(&name)).map(|call| call.kind)
 }
 
 /// The event's content, from a record.

@@ -524,7 +524,8 @@ impl<'a> Project<'a> {
         let order = std::mem::take(&mut self.order);
         for name in &order {
             let Some(declared) = self.services.get(name).cloned() else { continue };
-            let reader = service::Service::new(&self, path, name, &declared.layers, context);
+            let mut reader = service::Service::new(&self, path, name, &declared.layers, context);
+            let labels = reader.labels();
             let (mut request, problems, notes) = reader.request();
             self.problems.extend(problems);
             self.notes.extend(notes);
@@ -552,6 +553,8 @@ impl<'a> Project<'a> {
                 namespace: None,
                 confinement: Arc::new(confine(&request, &engine, &context.host)),
                 pod: None,
+                labels,
+                made: None,
             });
         }
         world.problems = self.problems;

@@ -5,7 +5,7 @@ mod settings;
 use std::sync::Arc;
 
 use confinement::confine::{AppArmorRequest, NamespaceRequest};
-use confinement::{ControlApi, Fact, Mount, Origin, Place, Problem, Request};
+use confinement::{ControlApi, Fact, Labels, Mount, Origin, Place, Problem, Request};
 
 use super::{Layer, Project, absolute, service_id};
 use crate::compose::interpolate::interpolate;
@@ -149,6 +149,12 @@ impl<'a> Service<'a> {
             }
         }
         texts
+    }
+
+    /// Its labels; a label without a value is an empty one.
+    pub(super) fn labels(&mut self) -> Labels {
+        let value = |text: Option<Text>| text.map(|text| text.value.into()).unwrap_or_default();
+        Arc::new(self.pairs("labels").into_iter().map(|(key, text)| (key.into(), value(text))).collect())
     }
 
     /// Pairs of a mapping, or of a list of `KEY=VALUE`; a later layer's value replaces an earlier one's.

@@ -179,6 +179,8 @@ impl<'a> Build<'a> {
             namespace: None,
             confinement: Arc::new(confine(&request, &self.context.docker, &self.context.host)),
             pod: None,
+            labels: Default::default(),
+            made: None,
         });
     }
 

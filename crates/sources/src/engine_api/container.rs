@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use confinement::confine::{DeviceRequest, NamespaceRequest, UserNamespaceRequest, selinux_domain};
 use confinement::{
-    AppArmor, Confinement, DeviceAccess, Engine, EngineKind, Fact, HostPath, Mount, MountSource, Origin,
-    Propagation, Request, SeLinux,
+    AppArmor, Confinement, DeviceAccess, Engine, EngineKind, Fact, HostPath, Labels, Mount, MountSource,
+    Origin, Propagation, Request, SeLinux,
 };
 
 use super::answer::Field;
@@ -40,6 +40,24 @@ impl Neighbours {
 /// `docker:web`: stable between runs, as names are unique within an engine.
 pub(super) fn subject_id(kind: EngineKind, name: &str) -> Arc<str> {
     format!("{}:{name}", kind.name()).into()
+}
+
+/// Its labels, in Podman's inspection at the same place as in Docker's.
+pub(super) fn labels(root: &Field<'_>) -> Labels {
+    let members = root.get("Config").get("Labels").members();
+    let label = |(key, value): (&str, Field<'_>)| Some((Arc::from(key), value.plain()?));
+    Arc::new(members.into_iter().filter_map(label).collect())
+}
+
+/// When the engine made it and last started it. No engine says who asked.
+pub(super) fn made(root: &Field<'_>) -> Option<Arc<str>> {
+    let created = root.get("Created").plain().filter(|text| !text.is_empty())?;
+    let started = root.get("State").get("StartedAt").plain();
+    // The zero time of Go stands for "never".
+    Some(match started.filter(|text| !text.is_empty() && !text.starts_with("0001-")) {
+        Some(started) => format!("created {created}, started {started}").into(),
+        None => format!("created {created}").into(),
+    })
 }
 
 /// What was asked for.

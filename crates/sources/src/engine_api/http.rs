@@ -17,8 +17,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 /// What one answer may take. The bound for a socket that hangs is 5 s in all.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Request line, status line and headers.
-const HEAD_LIMIT: usize = 64 << 10;
-const HEADERS: usize = 64;
+pub(super) const HEAD_LIMIT: usize = 64 << 10;
+pub(super) const HEADERS: usize = 64;
 /// `/containers/json` of 10,000 containers is about 20 MB.
 const BODY_LIMIT: usize = 64 << 20;
 
@@ -119,7 +119,7 @@ pub fn get(endpoint: &Endpoint, path: &str) -> Result<Vec<u8>, HttpError> {
 
 /// connect(2) to a Unix socket waits for as long as the listener's backlog is full, unless the socket has a
 /// send timeout (unix_stream_connect, net/unix/af_unix.c); the standard library sets one only afterwards.
-fn connect_unix(socket: &std::path::Path) -> std::io::Result<UnixStream> {
+pub(super) fn connect_unix(socket: &std::path::Path) -> std::io::Result<UnixStream> {
     let address = SocketAddrUnix::new(socket)?;
     let fd: OwnedFd =
         rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -134,7 +134,7 @@ fn connect_unix(socket: &std::path::Path) -> std::io::Result<UnixStream> {
     }
 }
 
-fn connect_tcp(address: &str, deadline: Instant) -> std::io::Result<TcpStream> {
+pub(super) fn connect_tcp(address: &str, deadline: Instant) -> std::io::Result<TcpStream> {
     let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
     let addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
     for candidate in addresses {
@@ -197,7 +197,7 @@ impl<S: Write> Write for Timed<S> {
     }
 }
 
-fn failed(path: &str, error: std::io::Error) -> HttpError {
+pub(super) fn failed(path: &str, error: std::io::Error) -> HttpError {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
     match error.kind() {
         TimedOut | WouldBlock => HttpError::TimedOut { path: path.into() },
@@ -206,7 +206,7 @@ fn failed(path: &str, error: std::io::Error) -> HttpError {
 }
 
 /// How the end of a body is known: RFC 9112, section 6.3.
-enum Length {
+pub(super) enum Length {
     Chunked,
     Bytes(usize),
     UntilClosed,
@@ -227,7 +227,7 @@ fn read_answer(stream: &mut impl Read, path: &str) -> Result<Vec<u8>, HttpError>
 }
 
 /// Engines answer errors with `{"message": "…"}`.
-fn error_message(body: &[u8]) -> String {
+pub(super) fn error_message(body: &[u8]) -> String {
     let stated = serde_json::from_slice::<serde_json::Value>(body)
         .ok()
         .and_then(|json| json.get("message").and_then(|m| m.as_str()).map(str::to_owned));
@@ -363,7 +363,7 @@ impl<R: Read> Reader<'_, R> {
     }
 }
 
-fn body_length(headers: &[httparse::Header<'_>]) -> Result<Length, String> {
+pub(super) fn body_length(headers: &[httparse::Header<'_>]) -> Result<Length, String> {
     let mut length = Length::UntilClosed;
     for header in headers {
         let value = std::str::from_utf8(header.value).unwrap_or("").trim();

@@ -9,9 +9,11 @@ pub mod answer;
 mod container;
 mod daemon;
 mod docker;
+pub mod follow;
 pub mod http;
 mod podman;
 mod raw;
+mod session;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ pub use docker::{docker, docker_at, docker_raw_at};
 pub use http::Endpoint;
 pub use podman::podman;
 pub use raw::{Inspected, Raw, raw};
+pub use session::Session;
 
 /// All the questions about one engine together. A daemon that answers each a little late does not hold up the
 /// whole audit.
@@ -109,6 +112,8 @@ impl Reading {
             namespace: None,
             confinement: Arc::new(confine(&Request::default(), &self.engine, &self.host)),
             pod: None,
+            labels: Default::default(),
+            made: None,
         }
     }
 
@@ -132,6 +137,8 @@ impl Reading {
             namespace: None,
             confinement: Arc::new(confinement),
             pod: None,
+            labels: container::labels(&root),
+            made: container::made(&root),
         });
         world.problems.extend(answer.into_problems());
     }

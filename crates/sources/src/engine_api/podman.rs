@@ -15,12 +15,16 @@ use super::answer::{Answer, Field};
 use super::container::Neighbours;
 use super::http::{self, Endpoint, HttpError};
 use super::raw::{Inspected, Raw, elements};
+use super::session::Known;
 use super::{Listed, Reading, Told, Wanted, kernel, source_name, version_numbers, volume_source};
 
 /// What the command may print, as `http` bounds what the service may send.
 const OUTPUT_LIMIT: u64 = 64 << 20;
 /// A command starts, takes its locks and reads its database: slower than a service that runs already.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Any version a service knows is served under its own number; 4.0.0 is the oldest that all do.
+const PREFIX: &str = "/v4.0.0/libpod";
 
 /// Where to ask.
 enum Way {
@@ -54,6 +58,14 @@ enum Failure {
 }
 
 impl Failure {
+    /// Of a service that was asked: the other kinds are the command's.
+    fn into_http(self) -> HttpError {
+        match self {
+            Failure::Http(error) => error,
+            other => HttpError::NotHttp { path: PREFIX.to_owned(), why: other.to_string() },
+        }
+    }
+
     fn is_gone(&self) -> bool {
         match self {
             Failure::Http(error) => error.is_not_found(),
@@ -190,8 +202,7 @@ impl Way {
                     Question::Container(id) => format!("containers/{}/json", http::encode(id)),
                     Question::Image(id) => format!("images/{}/json", http::encode(id)),
                 };
-                // Any version a service knows is served under its own number; 4.0.0 is the oldest that all do.
-                http::get(endpoint, &format!("/v4.0.0/libpod/{path}"))?
+                http::get(endpoint, &format!("{PREFIX}/{path}"))?
             }
             Way::Command(program) => {
                 let arguments: Vec<&str> = match question {
@@ -310,6 +321,22 @@ fn read(way: &Way, realm: Arc<str>, wanted: Wanted<'_>, this_host: &Arc<Host>) -
         told.world.problems.extend(answer.into_problems());
     }
     Ok(told)
+}
+
+/// What a session keeps of the service at `endpoint`.
+pub(super) fn known(endpoint: &Endpoint) -> Result<Known, HttpError> {
+    let way = Way::Service(endpoint.clone());
+    let info = way.ask(&Question::Info, "podman info").map_err(Failure::into_http)?;
+    let (engine, local) = (engine(&info.root(), way.is_local()), way.is_local());
+    Ok(Known { prefix: PREFIX.to_owned(), engine, runtimes: BTreeMap::new(), local })
+}
+
+/// The volumes of the service at `endpoint`, by name.
+pub(super) fn volumes_at(
+    endpoint: &Endpoint,
+    realm: &str,
+) -> Result<BTreeMap<Arc<str>, Fact<MountSource>>, HttpError> {
+    volumes(&Way::Service(endpoint.clone()), realm).map_err(Failure::into_http)
 }
 
 fn listed(container: &Field<'_>) -> Option<Listed> {

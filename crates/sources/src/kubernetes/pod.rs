@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use confinement::pod::{ContainerRole, PodDeclaration, VolumeDeclaration};
-use confinement::{Fact, Origin, Place};
+use confinement::{Fact, Labels, Origin, Place};
 
 use crate::document::Node;
 
 use super::container::{self, Container, ResourceLimits};
 use super::field::{CONTAINER_COST, Reader, present};
 use super::security::{self, Level, Security};
+use super::selector::object_labels;
 use super::storage::{self, ClaimSpec, Volume};
 
 /// Where a pod stands in its document.
@@ -33,6 +34,8 @@ pub(super) struct Pod {
     /// `namespace/name`.
     pub(super) name: Arc<str>,
     pub(super) declaration: Arc<PodDeclaration>,
+    /// Of the template, which are the pod's.
+    pub(super) labels: Labels,
     pub(super) shared: Shared,
     /// In the order of their declarations.
     pub(super) containers: Box<[Container]>,
@@ -125,6 +128,7 @@ pub(super) fn pod(source: &Source, reader: &mut Reader) -> Option<Pod> {
         id,
         name,
         declaration: Arc::new(declaration),
+        labels: Arc::new(object_labels(source.template, reader).into_iter().collect()),
         shared: Shared {
             security,
             share_pid: reader.boolean(spec, "shareProcessNamespace"),

@@ -266,6 +266,8 @@ impl Joined<'_, '_> {
                 namespace: Some(parts.namespace.clone()),
                 confinement: Arc::new(confinement),
                 pod: Some(declaration.clone()),
+                labels: pod.labels.clone(),
+                made: None,
             });
         }
     }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use confinement::parts::AppliedCapabilities;
 use confinement::{
     AppArmor, AppArmorTemplate, Capabilities, Capability, CapabilitySet, Cgroup, Confinement, Fact, Form,
-    Host, IdRange, Identity, Image, Limits, Namespace, NamespaceKind, Namespaces, Network, Origin, Problem,
-    Runtime, SeLinux, Seccomp, Subject, SubjectKind, UserNamespace, World,
+    Host, IdRange, Identity, Image, Labels, Limits, Namespace, NamespaceKind, Namespaces, Network, Origin,
+    Problem, Runtime, SeLinux, Seccomp, Subject, SubjectKind, UserNamespace, World,
 };
 
 use crate::Context;
@@ -68,8 +68,17 @@ pub fn read_with(document: &Document, runtime: &Fact<Runtime>, context: &Context
         namespace: None,
         confinement: Arc::new(confinement),
         pod: None,
+        labels: annotations(root),
+        made: None,
     };
     World { subjects: vec![subject], problems: reader.fields.problems, notes: reader.notes }
+}
+
+/// The configuration's annotations, where engines keep what they know of the container.
+fn annotations(root: &Node) -> Labels {
+    let Some(annotations) = root.get("annotations") else { return Labels::default() };
+    let text = |node: &Node| node.as_string_strict().map(Arc::<str>::from);
+    Arc::new(annotations.entries().filter_map(|(key, value)| Some((text(&key)?, text(&value)?))).collect())
 }
 
 struct Reader<'a> {

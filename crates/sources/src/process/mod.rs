@@ -24,9 +24,10 @@ use crate::measured::{self, Observed, printable};
 
 pub use files::read_text;
 pub(crate) use table::is_interface_of_use;
-pub use table::{Container, Table};
+pub use table::{Container, Lost, Table};
 pub use view::View;
-pub(crate) use view::{mount_table, namespace as read_namespace};
+pub(crate) use view::mount_table;
+pub use view::namespace as read_namespace;
 
 /// Every container of this machine, or the one that `name` names: a container's id or the start of it, or the
 /// number of one of its processes. Containers whose id is in `known` are left out, as an engine has told them.
@@ -86,8 +87,7 @@ fn subject(
     observed: &Observed,
     host: &Arc<confinement::Host>,
 ) -> (Subject, Vec<String>) {
-    let mut confinement = blank(host);
-    let mut notes = measured::overlay(&mut confinement, observed, &view.host());
+    let (mut confinement, mut notes) = confinement_of(container, view, observed, host);
     for kind in NamespaceKind::ALL {
         let fact = confinement.namespaces.get_mut(kind);
         if fact.get() == Some(&Namespace::Own)
@@ -96,7 +96,6 @@ fn subject(
             fact.value = Some(Namespace::Container(holder));
         }
     }
-    finish(&mut confinement, container, observed, view);
     notes.extend(container.notes.iter().cloned());
     let subject = Subject {
         id: container.subject_id(),
@@ -109,8 +108,24 @@ fn subject(
         namespace: None,
         confinement: Arc::new(confinement),
         pod: None,
+        labels: Default::default(),
+        made: None,
     };
     (subject, notes)
+}
+
+/// What `/proc` alone says of a container, and where that is odd. Which other container it shares a namespace with is
+/// for the caller to say.
+pub fn confinement_of(
+    container: &Container,
+    view: &View,
+    observed: &Observed,
+    host: &Arc<confinement::Host>,
+) -> (Confinement, Vec<String>) {
+    let mut confinement = blank(host);
+    let notes = measured::overlay(&mut confinement, observed, &view.host());
+    finish(&mut confinement, container, observed, view);
+    (confinement, notes)
 }
 
 /// A confinement of which nothing is known but the host.

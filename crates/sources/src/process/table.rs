@@ -127,6 +127,38 @@ impl Table {
 
     /// Reads everything that `/proc` shows of a container.
     pub fn observe(&self, container: &Container, view: &View) -> Result<Observed, Lost> {
+        container.observe(view)
+    }
+}
+
+impl Container {
+    /// The container whose first process this is, looking at no other process but its parent. Whoever asks knows by
+    /// other means that it is a container's.
+    pub fn of_first_process(pid: u32, view: &View) -> Option<Container> {
+        let first = process(pid).ok()??;
+        let parent = process(first.parent).ok().flatten();
+        let by_pid: BTreeMap<u32, &Process> = parent.iter().map(|p| (p.pid, p)).collect();
+        described(&[&first], &by_pid, view, Any::Process)
+    }
+
+    /// When its first process started, in clock ticks after boot.
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// The inode number of its mount namespace.
+    pub fn mount_namespace(&self) -> u64 {
+        self.mount_namespace
+    }
+
+    /// Where the runtime was told how to make it (its `config.json` stands there), if its monitor tells.
+    pub fn bundle(&self) -> Option<&Path> {
+        self.bundle.as_deref()
+    }
+
+    /// Reads everything that `/proc` shows of the container.
+    pub fn observe(&self, view: &View) -> Result<Observed, Lost> {
+        let container = self;
         let folder = PathBuf::from(format!("/proc/{}", container.init));
         let text =
             |name: &str| read_text(&folder.join(name)).map_err(|error| lost(&folder.join(name), &error));
@@ -196,28 +228,35 @@ fn processes() -> (Vec<Process>, usize) {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        let Some(status) = status(pid) else { continue };
         // kthreadd is process 2; its children are the kernel's own and have no mount namespace of their own.
-        if pid == 1 || pid == 2 || status.parent == 2 {
-            continue;
-        }
-        match (namespace(pid, "mnt"), namespace(pid, "pid")) {
-            (Ok(mount_namespace), Ok(pid_namespace)) => found.push(Process {
-                pid,
-                parent: status.parent,
-                program: status.name,
-                uid: status.credentials.uid,
-                mount_namespace,
-                pid_namespace,
-            }),
-            (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                unreadable += 1
-            }
-            // Ended meanwhile, or a zombie, which has no namespaces any more.
+        match process(pid) {
+            Ok(Some(process)) if pid > 2 && process.parent != 2 => found.push(process),
+            Err(_) if pid > 2 => unreadable += 1,
             _ => {}
         }
     }
     (found, unreadable)
+}
+
+/// A process; nothing where it ended meanwhile, or is a zombie, which has no namespaces any more. An error where its
+/// namespaces may not be read.
+fn process(pid: u32) -> io::Result<Option<Process>> {
+    let Some(status) = status(pid) else { return Ok(None) };
+    if status.parent == 2 {
+        return Ok(None);
+    }
+    match (namespace(pid, "mnt"), namespace(pid, "pid")) {
+        (Ok(mount_namespace), Ok(pid_namespace)) => Ok(Some(Process {
+            pid,
+            parent: status.parent,
+            program: status.name,
+            uid: status.credentials.uid,
+            mount_namespace,
+            pid_namespace,
+        })),
+        (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(None),
+    }
 }
 
 fn status(pid: u32) -> Option<Status> {
@@ -231,6 +270,24 @@ fn start_time(pid: u32) -> Option<u64> {
 }
 
 fn container(group: &[&Process], by_pid: &BTreeMap<u32, &Process>, view: &View) -> Option<Container> {
+    described(group, by_pid, view, Any::Container)
+}
+
+/// Which groups of processes are described.
+#[derive(PartialEq)]
+enum Any {
+    /// Those that look like a container.
+    Container,
+    /// All.
+    Process,
+}
+
+fn described(
+    group: &[&Process],
+    by_pid: &BTreeMap<u32, &Process>,
+    view: &View,
+    any: Any,
+) -> Option<Container> {
     let in_group: BTreeSet<u32> = group.iter().map(|p| p.pid).collect();
     // The first of those whose parent is outside; later ones were put in by an operator.
     let entered = group.iter().filter(|p| !in_group.contains(&p.parent));
@@ -251,7 +308,7 @@ fn container(group: &[&Process], by_pid: &BTreeMap<u32, &Process>, view: &View) 
         Some(_) => own_root || own_pid_namespace,
         None => own_root && (own_pid_namespace || !membership.is_service()),
     };
-    if !is_container {
+    if !is_container && any == Any::Container {
         return None;
     }
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();

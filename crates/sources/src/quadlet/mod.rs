@@ -52,6 +52,7 @@ const KEYS: &[(&str, Values, &str, &str)] = &[
     ("Environment", Words, "env", ""),
     ("GIDMap", Words, "gidmap", ""),
     ("GroupAdd", Each, "group-add", ""),
+    ("Label", Words, "label", ""),
     ("Mask", Last, "security-opt", "mask="),
     ("Memory", Last, "memory", ""),
     ("Mount", Words, "mount", ""),
@@ -111,7 +112,6 @@ const OTHER_KEYS: &[&str] = &[
     "IP",
     "IP6",
     "Image",
-    "Label",
     "LogDriver",
     "LogOpt",
     "NetworkAlias",
@@ -296,6 +296,8 @@ impl<'a> Reader<'a> {
             namespace: None,
             confinement: Arc::new(confine(&asked.request, &self.engine(), &self.context.host)),
             pod: None,
+            labels: Arc::new(asked.labels),
+            made: None,
         });
     }
 

@@ -1,6 +1,7 @@
 //! The options of one command line, read into what they ask for.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use confinement::{ControlApi, EngineKind, Fact, Origin, Problem, Request};
@@ -19,6 +20,8 @@ pub(crate) struct Asked {
     pub(crate) rootfs: bool,
     pub(crate) help: bool,
     pub(crate) problems: Vec<Problem>,
+    /// Those whose text is known.
+    pub(crate) labels: BTreeMap<Arc<str>, Arc<str>>,
     environment: Vec<(String, Option<String>, Origin)>,
     uid_maps: Vec<(String, Origin)>,
     gid_maps: Vec<(String, Origin)>,
@@ -408,6 +411,13 @@ impl Asked {
             "volume" => self.mount(options::volume(value, origin, around), origin),
             "mount" => self.mount(options::mount(value, origin, around), origin),
             "tmpfs" => self.mount(options::tmpfs(value, origin, around), origin),
+            "label" => {
+                if !value.contains(options::UNKNOWN) {
+                    let (key, value) = value.split_once('=').unwrap_or((value, ""));
+                    self.labels.insert(key.into(), value.into());
+                }
+                Ok(())
+            }
             "volumes-from" => {
                 self.volumes_from.push((value.to_owned(), origin.clone()));
                 Ok(())

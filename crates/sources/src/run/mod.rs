@@ -282,6 +282,8 @@ impl<'a> Reader<'a> {
             namespace: None,
             confinement: Arc::new(confine(&request, settings, &self.context.host)),
             pod: None,
+            labels: Arc::new(asked.labels),
+            made: None,
         });
     }
 

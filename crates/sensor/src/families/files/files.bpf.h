@@ -1,6 +1,5 @@
 /* Opens: what was opened is read from the kernel's own file, by the descriptor that the call returned. */
 
-#define PROC_SUPER_MAGIC 0x9fa0
 #define SYSFS_MAGIC 0x62656572
 #define CGROUP_SUPER_MAGIC 0x27e0eb
 #define CGROUP2_SUPER_MAGIC 0x63677270

@@ -165,36 +165,40 @@ fn by_descriptor_truncate(record: &Record<'_>) -> What {
 
 fn rename(record: &Record<'_>) -> What {
     let flags = if record.call_name() == "renameat2" { record.argument(4) } else { 0 };
-    What::Rename { from: record.named(0), to: record.named(1), flags }
+    What::Rename { from: record.named(0), to: record.named(1), flags, file: record.object(0) }
 }
 
 fn link(record: &Record<'_>) -> What {
-    What::Link { from: record.named(0), to: record.named(1) }
+    What::Link { from: record.named(0), to: record.named(1), file: record.object(0) }
 }
 
 fn symlink(record: &Record<'_>) -> What {
-    What::Symlink { target: record.text(0), path: record.named(1) }
+    What::Symlink { target: record.text(0), path: record.named(1), file: record.object(0) }
 }
 
 fn unlink(record: &Record<'_>) -> What {
-    What::Unlink { path: record.named(0), directory: false }
+    What::Unlink { path: record.named(0), directory: false, file: record.object(0) }
 }
 
 fn unlinkat(record: &Record<'_>) -> What {
     const AT_REMOVEDIR: u64 = 0x200;
-    What::Unlink { path: record.named(0), directory: record.argument(2) & AT_REMOVEDIR != 0 }
+    What::Unlink {
+        path: record.named(0),
+        directory: record.argument(2) & AT_REMOVEDIR != 0,
+        file: record.object(0),
+    }
 }
 
 fn rmdir(record: &Record<'_>) -> What {
-    What::Unlink { path: record.named(0), directory: true }
+    What::Unlink { path: record.named(0), directory: true, file: record.object(0) }
 }
 
 fn mkdir(record: &Record<'_>) -> What {
-    What::Mkdir { path: record.named(0), mode: record.word(1) }
+    What::Mkdir { path: record.named(0), mode: record.word(1), file: record.object(0) }
 }
 
 fn mkdirat(record: &Record<'_>) -> What {
-    What::Mkdir { path: record.named(0), mode: record.word(2) }
+    What::Mkdir { path: record.named(0), mode: record.word(2), file: record.object(0) }
 }
 
 /// The number of a device as mknod(2) takes it (new_decode_dev(), include/linux/kdev_t.h).
@@ -203,11 +207,21 @@ fn device(number: u32) -> (u32, u32) {
 }
 
 fn mknod(record: &Record<'_>) -> What {
-    What::Mknod { path: record.named(0), mode: record.word(1), device: device(record.word(2)) }
+    What::Mknod {
+        path: record.named(0),
+        mode: record.word(1),
+        device: device(record.word(2)),
+        file: record.object(0),
+    }
 }
 
 fn mknodat(record: &Record<'_>) -> What {
-    What::Mknod { path: record.named(0), mode: record.word(2), device: device(record.word(3)) }
+    What::Mknod {
+        path: record.named(0),
+        mode: record.word(2),
+        device: device(record.word(3)),
+        file: record.object(0),
+    }
 }
 
 fn chmod(record: &Record<'_>) -> What {
@@ -239,7 +253,10 @@ fn setxattr(record: &Record<'_>) -> What {
 }
 
 fn chdir(record: &Record<'_>) -> What {
-    What::Chdir { path: record.path(0).unwrap_or_else(|| record.named(0)) }
+    What::Chdir {
+        path: record.path(0).unwrap_or_else(|| record.named(0)),
+        file: record.file(0).unwrap_or_else(|| record.object(0)),
+    }
 }
 
 fn dup(record: &Record<'_>) -> What {

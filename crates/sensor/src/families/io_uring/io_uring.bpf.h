@@ -67,8 +67,10 @@ static __noinline int request(u64 address)
 	switch (opcode) {
 	case IORING_OP_OPENAT:
 	case IORING_OP_OPENAT2:
-		if (bpf_core_type_exists(struct io_open))
+		if (bpf_core_type_exists(struct io_open)) {
+			record->head.arguments[0] = READ((struct io_open *)io, how.flags);
 			attach_kernel_text(RECORD_TASK, 0, name_of(READ((struct io_open *)io, filename)));
+		}
 		break;
 	case IORING_OP_UNLINKAT:
 		if (bpf_core_type_exists(struct io_unlink))

@@ -117,11 +117,11 @@ fn clone3(record: &Record<'_>) -> What {
 }
 
 fn chroot(record: &Record<'_>) -> What {
-    What::Chroot { path: record.path(0).unwrap_or_else(|| record.named(0)) }
+    What::Chroot { path: record.path(0).unwrap_or_else(|| record.named(0)), file: record.object(0) }
 }
 
 fn pivot_root(record: &Record<'_>) -> What {
-    What::PivotRoot { new_root: record.named(0), put_old: record.named(1) }
+    What::PivotRoot { new_root: record.named(0), put_old: record.named(1), file: record.object(0) }
 }
 
 /// Identities that the call does not take are told as -1, which means "unchanged" to those that take them.

@@ -29,10 +29,23 @@ pub(crate) const CALLS: &[Call] = &[
     socket_call(&["accept", "accept4"], Kind::Accept, 0, accept),
     socket_call(&["sendto"], Kind::Send, 5, send),
     socket_call(&["sendmsg", "sendmmsg"], Kind::Send, 0, send),
-    socket_call(&["recvfrom", "recvmsg", "recvmmsg"], Kind::Receive, 0, receive),
+    socket_call(&["recvfrom", "recvmmsg"], Kind::Receive, 0, receive),
+    Call { program: Program::Received, ..socket_call(&["recvmsg"], Kind::Receive, 0, receive) },
     // The 32-bit table's multiplexer: the arguments are in memory, so only what was called is told.
     Call { block: (2, 24), ..Call::rare(&["socketcall"], Kind::Socket, socketcall) },
 ];
+
+/// What comes with a call of another kind, and what a security hook tells of io_uring.
+pub(crate) fn decode(kind: Kind, record: &Record<'_>) -> Option<What> {
+    match kind {
+        Kind::ReceivedFile => Some(What::ReceivedFile {
+            file: record.file(0).unwrap_or_default(),
+            descriptor: record.word(0) as i32,
+        }),
+        Kind::Connect => Some(connect(record)),
+        _ => None,
+    }
+}
 
 /// A `struct sockaddr` as the process gave it.
 pub(crate) fn address_of(bytes: &[u8]) -> Option<Address> {
@@ -71,27 +84,18 @@ fn unix_path(bytes: &[u8], source: Source) -> Text {
     Text { text, source, cut: false }
 }
 
-/// What a security hook tells of io_uring.
-pub(crate) fn decode(kind: Kind, record: &Record<'_>) -> Option<What> {
-    (kind == Kind::Connect).then(|| connect(record))
-}
-
 pub(crate) fn address_of_block(record: &Record<'_>) -> Option<Address> {
     address_of(record.block(0)?)
 }
 
 /// Where a connected socket goes, as the kernel has it; as the process asked for where it has none.
 fn remote(record: &Record<'_>) -> Option<Address> {
-    if let Some(socket) = record.socket() {
-        if let Some((address, port)) = socket.remote
-            && port != 0
-            && record.head.result >= 0
-        {
-            return Some(Address::Internet { address, port });
-        }
-        if !socket.peer_address.is_empty() {
-            return Some(Address::Unix { path: unix_path(socket.peer_address, Source::Kernel) });
-        }
+    if let Some(socket) = record.socket()
+        && let Some((address, port)) = socket.remote
+        && port != 0
+        && record.head.result >= 0
+    {
+        return Some(Address::Internet { address, port });
     }
     address_of_block(record)
 }
@@ -129,6 +133,10 @@ fn connect(record: &Record<'_>) -> What {
         family,
         kind,
         peer: socket.as_ref().and_then(|socket| socket.peer),
+        bound: socket
+            .as_ref()
+            .filter(|socket| !socket.peer_address.is_empty())
+            .map(|socket| unix_path(socket.peer_address, Source::Kernel)),
         peer_file: socket.map(|socket| socket.peer_file).unwrap_or_default(),
     }
 }

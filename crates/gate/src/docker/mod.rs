@@ -1,0 +1,5 @@
+//! The Docker API as a door: what a request asks the daemon for, read as the daemon reads it.
+
+pub mod create;
+pub mod go_json;
+pub mod route;

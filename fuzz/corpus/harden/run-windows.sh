@@ -1,4 +1,0 @@
-#!/bin/sh
-# Windows
-docker run -d --privileged --name w win:1
-ÿÿÿÿ
