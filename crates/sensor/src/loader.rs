@@ -197,6 +197,7 @@ impl Sensor {
         }
         run_iterator(&object)?;
         let host_mount = host_mount(&host)?;
+        set_variable(&host, FOUND)?;
         let hooks = if options.hooks { crate::hooks::start(&object, &mut capabilities) } else { None };
         if hooks.is_some() {
             set_variable(&host, HOOKS)?;
@@ -538,7 +539,8 @@ fn variables(object: &Object, section: &str) -> Result<MapHandle, Error> {
 
 /// Offsets in `struct host`.
 const HOOKS: usize = 16 + 3 * 8;
-const WANTED: usize = HOOKS + 8;
+const FOUND: usize = HOOKS + 8;
+const WANTED: usize = FOUND + 8;
 
 /// Called before anything is attached: the programs count in the same variables.
 fn want(host: &MapHandle, kind: Kind) -> Result<(), Error> {

@@ -62,6 +62,7 @@ struct host {
 	u64 containers_missed;
 	u64 fold_missed;
 	u64 hooks; /* the layer of security hooks is there */
+	u64 found; /* the loader has seen what the host is: the iterator tells of tasks from now on */
 	u8 wanted[KINDS]; /* bulk kinds that somebody asked for */
 };
 struct host host SEC(".bss") = {};
