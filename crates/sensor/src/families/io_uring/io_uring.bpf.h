@@ -69,28 +69,28 @@ static __noinline int request(u64 address)
 	case IORING_OP_OPENAT2:
 		if (bpf_core_type_exists(struct io_open)) {
 			record->head.arguments[0] = READ((struct io_open *)io, how.flags);
-			attach_kernel_text(RECORD_TASK, 0, name_of(READ((struct io_open *)io, filename)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_open *)io, filename)));
 		}
 		break;
 	case IORING_OP_UNLINKAT:
 		if (bpf_core_type_exists(struct io_unlink))
-			attach_kernel_text(RECORD_TASK, 0, name_of(READ((struct io_unlink *)io, filename)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_unlink *)io, filename)));
 		break;
 	case IORING_OP_MKDIRAT:
 		if (bpf_core_type_exists(struct io_mkdir))
-			attach_kernel_text(RECORD_TASK, 0, name_of(READ((struct io_mkdir *)io, filename)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_mkdir *)io, filename)));
 		break;
 	case IORING_OP_RENAMEAT:
 		if (bpf_core_type_exists(struct io_rename)) {
-			attach_kernel_text(RECORD_TASK, 0, name_of(READ((struct io_rename *)io, oldpath)));
-			attach_kernel_text(RECORD_TASK, 1, name_of(READ((struct io_rename *)io, newpath)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_rename *)io, oldpath)));
+			attach_kernel_text(RECORD_TASK, 1, name_of(BPF_CORE_READ((struct io_rename *)io, newpath)));
 		}
 		break;
 	case IORING_OP_SYMLINKAT:
 	case IORING_OP_LINKAT:
 		if (bpf_core_type_exists(struct io_link)) {
-			attach_kernel_text(RECORD_TASK, 0, name_of(READ((struct io_link *)io, oldpath)));
-			attach_kernel_text(RECORD_TASK, 1, name_of(READ((struct io_link *)io, newpath)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_link *)io, oldpath)));
+			attach_kernel_text(RECORD_TASK, 1, name_of(BPF_CORE_READ((struct io_link *)io, newpath)));
 		}
 		break;
 	case IORING_OP_CONNECT:
