@@ -111,10 +111,10 @@ fn made(event_type: &str, number: usize) -> Made {
         command,
         parents: &["containerd-shim", "systemd"],
         path: if socket { "" } else { PATHS[number / 3 % PATHS.len()] },
-        container: if number % 5 == 0 { "host" } else { "0123456789ab" },
-        write: number % 4 == 0,
+        container: if number.is_multiple_of(5) { "host" } else { "0123456789ab" },
+        write: number.is_multiple_of(4),
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, (number % 250) as u8)),
-        port: if number % 2 == 0 { 443 } else { 5432 },
+        port: if number.is_multiple_of(2) { 443 } else { 5432 },
     }
 }
 

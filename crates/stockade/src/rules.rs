@@ -124,7 +124,10 @@ fn list(arguments: &List) -> anyhow::Result<u8> {
         let rules: Vec<_> = loaded.rules.iter().map(rule).collect();
         writeln!(out, "{:#}", json!({"schema": "stockade.rules/1", "rules": rules}))?;
     } else {
-        for rule in &loaded.rules {
+        for (index, rule) in loaded.rules.iter().enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
             describe(rule, &mut out)?;
         }
     }
@@ -136,8 +139,8 @@ fn list(arguments: &List) -> anyhow::Result<u8> {
 }
 
 fn describe(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
-    let off = if rule.enabled { "" } else { " (off)" };
-    writeln!(out, "{}: {}{off}", rule.priority.name(), printable(&rule.name))?;
+    let off = if rule.enabled { "" } else { ", off" };
+    writeln!(out, "{} [{}{off}]", printable(&rule.name), rule.priority.name())?;
     writeln!(out, "  {}:{}", printable(&rule.path), rule.line)?;
     writeln!(out, "  {}", printable(&rule.description))?;
     writeln!(out, "  events: {}", types(rule))?;
@@ -145,7 +148,7 @@ fn describe(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
         let tags: Vec<&str> = rule.tags.iter().map(String::as_str).collect();
         writeln!(out, "  tags: {}", printable(&tags.join(" ")))?;
     }
-    writeln!(out)
+    Ok(())
 }
 
 fn types(rule: &Rule) -> String {
@@ -305,7 +308,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
+pub(crate) fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
     let mut loader = Loader::new(Default::default());
     for path in files {
         if !path.is_dir() {

@@ -8,12 +8,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use rules::{FieldId, Matcher};
 use sensor::{Options, Sensor};
 use watch::attempts::integrity::{Integrity, Observation};
 use watch::containers::{self, Containers};
+use watch::live_rules::LiveRules;
+use watch::outputs::service::Service;
 use watch::outputs::{Board, Outputs};
-use watch::pipeline::{Deliver, Pipeline};
+use watch::pipeline::{Deliver, Pipeline, Rules};
+use watch::recorder::{self, Recorder};
 use watch::store::{Record, Store};
+use watch::top::{self, TopError};
 
 use super::Arguments;
 use super::terminal::Terminal;
@@ -50,7 +55,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let settings = Settings::read(arguments.config.as_ref())?;
     let (mut store_settings, mut output_settings) = (settings.watch.store, settings.watch.outputs);
     arguments.outputs.apply(&mut store_settings, &mut output_settings);
-    let problems = Vec::new();
+    let rules = super::rule_files::load(arguments)?;
+    let problems = rules.as_ref().map(|rules| rules.problems.clone()).unwrap_or_default();
 
     let store = if arguments.no_store { None } else { Some(Arc::new(Store::open(store_settings)?)) };
     let board = Board::default();
@@ -58,22 +64,42 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let terminal = if arguments.top {
         None
     } else {
-        Some(Arc::new(Terminal::new(arguments.format, arguments.threshold.severity(), arguments.color)))
+        Some(Arc::new(Terminal::new(
+            arguments.format,
+            arguments.threshold.severity(),
+            super::is_coloured(arguments),
+        )))
     };
 
     let containers = Containers::start(containers::Options::default());
     let deliver = deliver_to(store.clone(), outputs.clone(), terminal.clone());
-    let mut pipeline = Pipeline::start(containers, None, problems, deliver)?;
-    let options = Options { host: arguments.host, ..Options::default() };
+    let matcher = rules.map(|rules| rules.matcher);
+    let options = Options { host: arguments.host, ..options_for(matcher.as_ref()) };
+    let recorder = match &arguments.capture {
+        Some(folder) => Some(
+            Recorder::new(recorder::Settings::to(folder.clone()))
+                .with_context(|| folder.display().to_string())?,
+        ),
+        None => None,
+    };
+    let over_events: Option<Box<dyn Rules>> = match (matcher, recorder) {
+        (None, None) => None,
+        (matcher, recorder) => Some(Box::new(LiveRules::new(matcher, recorder))),
+    };
+    let mut pipeline = Pipeline::start(containers, over_events, problems, deliver)?;
     let mut sensor = Sensor::start(options).context("the sensor cannot start")?;
     if let Some(path) = &arguments.ready_file {
         std::fs::write(path, "").with_context(|| path.display().to_string())?;
     }
+    let mut service = Service::begin();
+    service.ready();
+    let view = if arguments.top { Some(show(board.clone(), asked.end.clone())?) } else { None };
     let began = Instant::now();
     let mut ticked = began;
     let observations = check_integrity()?;
     while !asked.end.load(Ordering::Relaxed) && arguments.duration.is_none_or(|time| began.elapsed() < time) {
         sensor.poll(TURN, &mut |event| pipeline.see(&event))?;
+        service.alive();
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             pipeline.tick();
@@ -93,10 +119,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
             break;
         }
     }
+    service.ends();
+    asked.end.store(true, Ordering::Relaxed);
+    if let Some(view) = view {
+        view.join().map_err(|_| anyhow::anyhow!("the live view failed"))??;
+    }
     sensor.stop(&mut |event| pipeline.see(&event));
     pipeline.finish();
-    if let Some(outputs) = Arc::into_inner(outputs) {
-        outputs.close(LAST);
+    for output in outputs.close(LAST) {
+        if output.dropped + output.refused > 0 {
+            let (dropped, refused) = (output.dropped, output.refused);
+            eprintln!("note: {}: {dropped} records were dropped, {refused} refused", output.name);
+        }
     }
     if let Some(store) = store {
         let left = store.close(LAST);
@@ -105,6 +139,27 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// What rules ask about is told every time; without rules, what a detector looks for.
+fn options_for(matcher: Option<&Matcher>) -> Options {
+    let Some(matcher) = matcher else { return Options::default() };
+    let types = matcher.required_event_types();
+    let mut bulk: Vec<_> = types.iter().filter_map(|kind| sensor::kind_of_call(kind.name())).collect();
+    bulk.sort_unstable();
+    bulk.dedup();
+    // Fields of processes come from what was executed, and those of descriptors with each event.
+    let environment = matcher.required_fields().iter().any(|field| field.id == FieldId::ProcEnv);
+    Options { bulk, environment, ..Options::default() }
+}
+
+/// The live view, on a thread of its own. Where the user ends it, the watch ends; and the other way round.
+fn show(board: Board, end: Arc<AtomicBool>) -> anyhow::Result<thread::JoinHandle<Result<(), TopError>>> {
+    Ok(thread::Builder::new().name("top".into()).spawn(move || {
+        let result = top::run(&board, &|| end.load(Ordering::Relaxed));
+        end.store(true, Ordering::Relaxed);
+        result
+    })?)
 }
 
 /// The periodic checks, on a thread of their own: the kernel's list of symbols alone takes tens of milliseconds.

@@ -3,8 +3,12 @@
 mod capabilities;
 #[cfg(feature = "sensor")]
 mod live;
+mod replay;
+mod rule_files;
+#[cfg(feature = "sensor")]
 mod terminal;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -18,6 +22,10 @@ pub(crate) struct Arguments {
     /// Tell what of the sensor this kernel takes, and end
     #[arg(long)]
     capabilities: bool,
+
+    /// A capture (.scap) instead of the kernel: the matches of --rules, or what is in it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["capabilities", "top"])]
+    replay: Option<PathBuf>,
 
     /// A live view of containers, rates, loss and alerts
     #[arg(long, conflicts_with_all = ["capabilities", "format"])]
@@ -49,6 +57,10 @@ pub(crate) struct Arguments {
     /// Make this file when the sensor is attached
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+
+    /// Write a capture (.scap) of the container around each alert into this folder
+    #[arg(long, value_name = "FOLDER")]
+    capture: Option<PathBuf>,
 
     /// Keep nothing
     #[arg(long, conflicts_with_all = ["store", "store_size", "store_age"])]
@@ -97,6 +109,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if arguments.capabilities {
         return capabilities::run(arguments);
     }
+    if let Some(path) = &arguments.replay {
+        return replay::run(arguments, path);
+    }
     #[cfg(feature = "sensor")]
     return live::run(arguments);
     #[cfg(not(feature = "sensor"))]
@@ -104,4 +119,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         "this stockade was built without the sensor; build it with `make`, or with \
          `cargo build --release --features sensor` where clang, libelf and zlib are installed"
     );
+}
+
+/// Whether alerts on standard output are coloured.
+fn is_coloured(arguments: &Arguments) -> bool {
+    crate::audit::colour(arguments.color, std::io::stdout().is_terminal())
 }

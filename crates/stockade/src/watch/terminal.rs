@@ -1,6 +1,6 @@
 //! Alerts as they come, on standard output: as blocks of text or as JSON lines.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,6 @@ use watch::outputs::text;
 use watch::store::Record;
 
 use super::Format;
-use crate::arguments::Colour;
 
 pub(super) struct Terminal {
     format: Format,
@@ -22,8 +21,7 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    pub(super) fn new(format: Format, threshold: Severity, colour: Colour) -> Terminal {
-        let colour = crate::audit::colour(colour, io::stdout().is_terminal());
+    pub(super) fn new(format: Format, threshold: Severity, colour: bool) -> Terminal {
         Terminal { format, threshold, colour, out: Mutex::new(io::stdout()), closed: AtomicBool::new(false) }
     }
 

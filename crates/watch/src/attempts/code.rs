@@ -89,13 +89,7 @@ impl Code {
                 executed(event).filter(|file| file.upper_layer && !file.nameless).map(path_of)
             }
             Code::NamelessExecutable => executed(event).filter(|file| file.nameless).map(path_of),
-            Code::SharedMemoryExecutable => executed(event)
-                .filter(|file| {
-                    !file.nameless
-                        && FileSystem::of_magic(file.file_system) == Some(FileSystem::Tmpfs)
-                        && file.path.text.starts_with("/dev/shm/")
-                })
-                .map(path_of),
+            Code::SharedMemoryExecutable => shared_memory_executable(event),
             Code::PreloadFromWritable => preload_from_writable(event),
             Code::RaisedByExecve => raised_by_execve(event),
             Code::PrivilegedStart => privileged_start(event, context),
@@ -116,11 +110,21 @@ impl Code {
     }
 }
 
+/// The program that runs now.
 fn executed(event: &Event) -> Option<&File> {
     match &event.what {
-        What::Execve { file, .. } => Some(file),
+        What::Execve { file, .. } if event.succeeded() && file.file_system != 0 => Some(file),
         _ => None,
     }
+}
+
+/// Where it was refused, as engines mount it noexec, what was asked for has to do.
+fn shared_memory_executable(event: &Event) -> Option<Object> {
+    let What::Execve { file, asked, .. } = &event.what else { return None };
+    let tmpfs = FileSystem::of_magic(file.file_system) == Some(FileSystem::Tmpfs);
+    let text = if file.path.text.is_empty() { asked } else { &file.path };
+    let there = text.text.starts_with("/dev/shm/") && !file.nameless;
+    (there && (tmpfs || !event.succeeded())).then(|| Object::of(text))
 }
 
 fn path_of(file: &File) -> Object {
@@ -228,7 +232,8 @@ fn preload_from_writable(event: &Event) -> Option<Object> {
 }
 
 fn raised_by_execve(event: &Event) -> Option<Object> {
-    let What::Execve { before, entered, file, .. } = &event.what else { return None };
+    let What::Execve { before, entered, .. } = &event.what else { return None };
+    let file = executed(event)?;
     let after = &event.actor.credentials;
     // root that runs a program keeps what it has (capabilities(7)); only a set-user-ID program or one with file
     // capabilities gives more.
@@ -280,6 +285,23 @@ fn host_namespace_start(event: &Event, context: &dyn Context) -> Option<Object> 
     (!shared.is_empty()).then(|| Object::new(format!("the host's {} namespace", shared.join(", "))))
 }
 
+/// Interfaces of the kernel that a detector of their own watches. An open that is refused behind a link leaves no trace of
+/// where the link led (the file system's refusal comes before any file), so that the link itself has to be seen.
+const INTERFACES: &[&str] = &[
+    "/proc/sys/kernel/**",
+    "/proc/sys/vm/**",
+    "/proc/sys/fs/**",
+    "/proc/sysrq-trigger",
+    "/proc/kcore",
+    "/proc/*/mem",
+    "/proc/*/environ",
+    "/sys/kernel/**",
+    "/sys/fs/cgroup/**",
+    "/dev/mem",
+    "/dev/kmsg",
+    "/dev/sd*",
+];
+
 fn link_to_sensitive(event: &Event) -> Option<Object> {
     let What::Symlink { target, path, .. } = &event.what else { return None };
     const CLASSES: [&str; 5] =
@@ -287,8 +309,10 @@ fn link_to_sensitive(event: &Event) -> Option<Object> {
     let path_of_target = HostPath::new(&target.text);
     let escapes =
         Pattern::new("/proc/*/root/**").is(&target.text) || Pattern::new("/proc/*/root").is(&target.text);
+    let interface = INTERFACES.iter().any(|p| Pattern::new(p).is(path_of_target.as_str()));
     let sensitive = target.text.starts_with('/')
         && (escapes
+            || interface
             || Pattern::new("/etc/shadow").is(path_of_target.as_str())
             || CLASSES
                 .iter()

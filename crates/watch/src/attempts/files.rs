@@ -4,7 +4,7 @@
 //! `/proc/self/root` and descriptors do not change; a device by its numbers; a file of the host by the host's path.
 //! Only where a call failed, so that the kernel has no object, is the text that was asked for looked at.
 
-use sensor::event::{Event, File, FileId, Kind, Source, Text, What};
+use sensor::event::{Event, File, FileId, Kind, Source, Task, Text, What};
 use serde::Deserialize;
 use techniques::objects::{DeviceClass, ObjectClass};
 
@@ -401,9 +401,7 @@ impl FileLook {
             && (!self.block || file.mode & TYPE == BLOCK)
             && (self.device.is_empty() || self.is_device(seen))
             && self.process.is_none_or(|whose| {
-                // What a process reads of itself is nobody else's.
-                let others = file.process.filter(|task| task.process != event.actor.task.process);
-                others.is_some_and(|task| whose.is(context.owner(&task), event))
+                process_owner(seen, event, context).is_some_and(|owner| whose.is(owner, event))
             })
             && self.through.is_none_or(|whose| {
                 file.mount_namespace != 0
@@ -520,6 +518,25 @@ impl FileLook {
         };
         self.devices.iter().any(|class| class.has_number(kind, file.device.0, file.device.1))
     }
+}
+
+/// Whose process a file below `/proc/PID` is of; None for the process's own, which are nobody else's.
+fn process_owner(seen: &Seen<'_>, event: &Event, context: &dyn Context) -> Option<Owner> {
+    let actor = &event.actor;
+    if let Some(task) = seen.view.file.process {
+        return (task.process != actor.task.process).then(|| context.owner(&task));
+    }
+    // By the number in the path, which is one of the pid namespace that the file system was mounted in: taken to be
+    // that of the process.
+    let path = if seen.of_object { seen.path } else { seen.path.split_once("/proc/")?.1 };
+    let process: u32 = names(path).next()?.parse().ok()?;
+    let host = context.host().pid;
+    if host != 0 && actor.namespaces.pid == host {
+        let task = Task { process, thread: process, start: 0 };
+        return (process != actor.task.process).then(|| context.owner(&task));
+    }
+    let own = actor.container.map_or(Owner::NotKnown, Owner::Container);
+    (process != actor.process_inside).then_some(own)
 }
 
 fn is_below(path: &str, above: &str) -> bool {

@@ -18,13 +18,15 @@ impl View<'_> {
             return None;
         }
         if id == F::FdNum {
-            return Some(Value::Signed(self.applied.descriptor));
+            // Of live events the number is not always told.
+            let told = self.applied.descriptor >= 0 || self.begun.is_none();
+            return told.then_some(Value::Signed(self.applied.descriptor));
         }
         // A call that failed has no descriptor: what it was about is said by its arguments.
         let Some(found) = self.descriptor() else { return self.without_descriptor(id) };
         let failed_connect =
             self.event.kind.name == "connect" && self.event.result().is_some_and(|result| result < 0);
-        if failed_connect && !self.applied.name_changed && id == F::FdName {
+        if failed_connect && !self.applied.name_changed && matches!(id, F::FdName | F::FdContainername) {
             return self.without_descriptor(id);
         }
         match id {
@@ -66,9 +68,10 @@ impl View<'_> {
             F::FdConnected => flag(found.socket.as_ref().is_some_and(|socket| socket.connected)),
             F::FdIsServer => flag(match found.kind {
                 kind::IPV4_LISTENING | kind::IPV6_LISTENING => true,
-                kind::IPV4 | kind::IPV6 => {
-                    found.socket.as_ref().is_some_and(|socket| self.state.is_local(socket.destination.0))
-                }
+                kind::IPV4 | kind::IPV6 => found.socket.as_ref().is_some_and(|socket| {
+                    let address = socket.destination.0;
+                    !address.is_unspecified() && self.state.is_local(address)
+                }),
                 _ => false,
             }),
             _ => self.socket_field(id, found),

@@ -79,7 +79,7 @@ impl View<'_> {
             F::EvtIoDir if event.kind.marks.reads => Some(Value::text("read")),
             F::EvtIsWait => flag(event.kind.marks.waits),
             F::EvtWaitLatency if event.kind.marks.waits => self.latency().map(Value::Unsigned),
-            F::EvtIsSyslog => flag(self.logged().is_some()),
+            F::EvtIsSyslog => flag(self.writes_to_log()),
             F::EvtCount => Some(Value::Unsigned(1)),
             F::EvtCountError
             | F::EvtCountErrorFile
@@ -248,14 +248,15 @@ impl View<'_> {
         })
     }
 
+    fn writes_to_log(&self) -> bool {
+        self.event.kind.marks.writes
+            && self.descriptor().is_some_and(|found| found.name.ends_with(b"/dev/log"))
+    }
+
     /// What is written to the system log, where the event does that.
     pub(super) fn logged(&self) -> Option<&[u8]> {
-        if !self.event.kind.marks.writes {
-            return None;
-        }
-        let found = self.descriptor()?;
-        let is_log = found.name.ends_with(b"/dev/log");
-        is_log.then(|| self.parameter("data").and_then(|(event, place)| event.raw(place))).flatten()
+        let data = self.writes_to_log().then(|| self.parameter("data"))?;
+        data.and_then(|(event, place)| event.raw(place))
     }
 }
 

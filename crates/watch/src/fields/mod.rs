@@ -27,6 +27,9 @@ pub struct View<'a> {
     /// Counted from 1.
     pub(crate) ordinal: u64,
     pub(crate) clock: Clock,
+    /// Of a live event: what it is about, and the event that would have begun the call.
+    pub(crate) about: Option<&'a Descriptor>,
+    pub(crate) begun: Option<Event<'a>>,
 }
 
 /// Times of other events.
@@ -39,7 +42,7 @@ pub struct Clock {
 
 impl<'a> View<'a> {
     pub fn new(state: &'a State, event: Event<'a>, applied: Applied, ordinal: u64, clock: Clock) -> Self {
-        View { state, event, applied, ordinal, clock }
+        View { state, event, applied, ordinal, clock, about: None, begun: None }
     }
 
     pub fn event(&self) -> &Event<'a> {
@@ -65,6 +68,9 @@ impl<'a> View<'a> {
 
     /// The descriptor that the event is about.
     pub fn descriptor(&self) -> Option<&'a Descriptor> {
+        if self.about.is_some() {
+            return self.about;
+        }
         if self.applied.descriptor < 0 {
             return None;
         }
@@ -87,6 +93,9 @@ impl<'a> View<'a> {
 
     /// The event that began the call which this one ends.
     fn before(&self) -> Option<Event<'a>> {
+        if self.begun.is_some() {
+            return self.begun;
+        }
         if !self.applied.paired {
             return None;
         }

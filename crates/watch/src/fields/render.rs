@@ -272,7 +272,7 @@ pub(super) fn type_name(number: u8) -> Option<&'static str> {
 fn path(context: Context<'_>, bytes: &[u8], directory: Option<i64>) -> Rendered {
     let given = until_zero(bytes);
     let absolute = match (context.thread, given) {
-        (_, b"" | b"<NA>") => Vec::new(),
+        (_, b"" | b"<NA>" | [b'/', ..]) => Vec::new(),
         (Some(index), _) if directory != Some(-1) => context.state.resolve(index, directory, given),
         _ => Vec::new(),
     };
@@ -329,7 +329,8 @@ pub(super) fn listed(order: Order, bytes: &[u8]) -> impl Iterator<Item = (i64, u
 fn dynamic(context: Context<'_>, event: &Event<'_>, described: &Parameter, bytes: &[u8]) -> Rendered {
     let Some((which, bytes)) = bytes.split_first() else { return Rendered::default() };
     let as_kind = |kind, format| {
-        let described = Parameter { name: described.name, kind, format, names: None, directory: None };
+        let described =
+            Parameter { name: described.name, kind, size: 0, format, names: None, directory: None };
         value(context, event.order, &described, bytes)
     };
     match (event.kind.name, which) {

@@ -126,7 +126,7 @@ impl Worker {
     }
 
     /// Waits for the thread; where it hangs in a call when time is up, it is left behind.
-    pub(super) fn wait(self, until: Instant) -> OutputStatus {
+    pub(super) fn wait(&self, until: Instant) -> OutputStatus {
         // An error means that time is up, or that the thread has ended; the status tells which.
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
