@@ -420,9 +420,14 @@ struct io_kiocb {
 	u64 flags;
 };
 
+struct open_how {
+	u64 flags;
+};
+
 struct io_open {
 	int dfd;
 	struct filename *filename;
+	struct open_how how;
 };
 
 struct io_connect {

@@ -285,6 +285,23 @@ fn host_namespace_start(event: &Event, context: &dyn Context) -> Option<Object> 
     (!shared.is_empty()).then(|| Object::new(format!("the host's {} namespace", shared.join(", "))))
 }
 
+/// Interfaces of the kernel that a detector of their own watches. An open that is refused behind a link leaves no trace of
+/// where the link led (the file system's refusal comes before any file), so that the link itself has to be seen.
+const INTERFACES: &[&str] = &[
+    "/proc/sys/kernel/**",
+    "/proc/sys/vm/**",
+    "/proc/sys/fs/**",
+    "/proc/sysrq-trigger",
+    "/proc/kcore",
+    "/proc/*/mem",
+    "/proc/*/environ",
+    "/sys/kernel/**",
+    "/sys/fs/cgroup/**",
+    "/dev/mem",
+    "/dev/kmsg",
+    "/dev/sd*",
+];
+
 fn link_to_sensitive(event: &Event) -> Option<Object> {
     let What::Symlink { target, path, .. } = &event.what else { return None };
     const CLASSES: [&str; 5] =
@@ -292,8 +309,10 @@ fn link_to_sensitive(event: &Event) -> Option<Object> {
     let path_of_target = HostPath::new(&target.text);
     let escapes =
         Pattern::new("/proc/*/root/**").is(&target.text) || Pattern::new("/proc/*/root").is(&target.text);
+    let interface = INTERFACES.iter().any(|p| Pattern::new(p).is(path_of_target.as_str()));
     let sensitive = target.text.starts_with('/')
         && (escapes
+            || interface
             || Pattern::new("/etc/shadow").is(path_of_target.as_str())
             || CLASSES
                 .iter()

@@ -8,6 +8,7 @@ use sensor::event::{ContainerKey, Event, What};
 use sensor::{Kind, Options, Sensor};
 
 use crate::containers::{Ran, Runtime, Strength};
+use crate::detected::{Detected, Looking};
 use crate::expected::tells;
 
 /// What the sensor told while a container ran.
@@ -23,9 +24,9 @@ const SETTLE: Duration = Duration::from_millis(600);
 /// The sensor of this process, started by the first test: the kernel takes seconds to verify its programs.
 static SENSOR: Mutex<Option<Sensor>> = Mutex::new(None);
 
-/// Runs `provoke` with these arguments in a container that the sensor watches. None, with the reason printed, where
+/// Runs `provoke` with these arguments in a container that the sensor and all detectors watch. None, with the reason printed, where
 /// this machine cannot.
-pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
+pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Detected> {
     // A test that failed while it held the sensor leaves it as it is.
     let mut slot = SENSOR.lock().unwrap_or_else(PoisonError::into_inner);
     if slot.is_none() {
@@ -39,7 +40,10 @@ pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) 
             ..Options::default()
         })?);
     }
-    Some(observe_by(slot.as_mut()?, runtime, strength, arguments, &mut |_| {}))
+    let mut looking = Looking::new();
+    let sensor = slot.as_mut()?;
+    let observed = observe_by(sensor, runtime, strength, arguments, &mut |event| looking.see(event));
+    Some(looking.end(observed))
 }
 
 /// By a sensor of its own; `see` gets every event when it comes.
