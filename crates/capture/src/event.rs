@@ -48,30 +48,17 @@ impl<'a> Event<'a> {
         (total <= body.len()).then_some(event)
     }
 
-    /// An event that was just made, not read: the lengths of `parameters` are put before them into `body`.
-    pub fn build(
+    /// An event that was made, not read: its body has the lengths of its `count` parameters, 16 bits each, then
+    /// the parameters, little-endian.
+    pub fn from_body(
         time: u64,
         thread: i64,
         kind: &'static EventType,
-        parameters: &[&[u8]],
-        body: &'a mut Vec<u8>,
+        count: u32,
+        body: &'a [u8],
     ) -> Option<Self> {
-        body.clear();
-        for parameter in parameters {
-            body.extend(u16::try_from(parameter.len()).ok()?.to_le_bytes());
-        }
-        for parameter in parameters {
-            body.extend(*parameter);
-        }
-        let header = Header {
-            time,
-            thread,
-            code: kind.code,
-            cpu: 0,
-            flags: 0,
-            large: false,
-            count: Some(u32::try_from(parameters.len()).ok()?),
-        };
+        let header =
+            Header { time, thread, code: kind.code, cpu: 0, flags: 0, large: false, count: Some(count) };
         Event::new(header, kind, Order::Little, body)
     }
 

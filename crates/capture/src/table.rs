@@ -43,6 +43,8 @@ pub struct Marks {
 pub struct Parameter {
     pub name: &'static str,
     pub kind: Kind,
+    /// Bytes of a number; 0 where the length differs from event to event.
+    pub size: u8,
     pub format: Format,
     /// For flags and enumerations: the table of their names.
     pub names: Option<&'static [Name]>,
@@ -116,17 +118,26 @@ impl EventType {
 struct Table {
     types: Vec<EventType>,
     calls: HashMap<u16, &'static str>,
+    numbers: HashMap<&'static str, u16>,
+    newest: HashMap<&'static str, u16>,
     names: HashMap<&'static str, &'static [Name]>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let names = flag_names(include_str!("../tables/flags.tsv"));
-    let types =
+    let types: Vec<EventType> =
         rows(include_str!("../tables/events.tsv")).filter_map(|row| event_type(&row, &names)).collect();
-    let calls = rows(include_str!("../tables/calls.tsv"))
+    let calls: HashMap<u16, &'static str> = rows(include_str!("../tables/calls.tsv"))
         .filter_map(|row| Some((row.first()?.parse().ok()?, *row.get(1)?)))
         .collect();
-    Table { types, calls, names }
+    let numbers = calls.iter().map(|(number, name)| (*name, *number)).collect();
+    // Of both halves the second, which comes later.
+    let newest = types
+        .iter()
+        .filter(|event| !event.marks.old && !event.marks.unused && event.code > 1)
+        .map(|event| (event.name, event.code))
+        .collect();
+    Table { types, calls, numbers, newest, names }
 });
 
 /// All event types; the place of each is its code.
@@ -138,6 +149,16 @@ pub fn event_types() -> &'static [EventType] {
 #[inline]
 pub fn event_type_of(code: u16) -> Option<&'static EventType> {
     TABLE.types.get(usize::from(code))
+}
+
+/// What a sensor of today writes when a call of this name returns, or when something happens that has no return.
+pub fn newest(name: &str) -> Option<&'static EventType> {
+    TABLE.newest.get(name).and_then(|code| event_type_of(*code))
+}
+
+/// The number that generic events carry for a system call.
+pub fn call_number(name: &str) -> Option<u16> {
+    TABLE.numbers.get(name).copied()
 }
 
 /// The name of a system call by the number that generic events carry.
@@ -204,7 +225,8 @@ fn event_type(row: &[&'static str], names: &HashMap<&'static str, &'static [Name
 fn parameter(text: &'static str, names: &HashMap<&'static str, &'static [Name]>) -> Option<Parameter> {
     let mut parts = text.split(':');
     let name = parts.next()?;
-    let kind = kind(parts.next()?)?;
+    let kind_name = parts.next()?;
+    let kind = kind(kind_name)?;
     let format = match parts.next() {
         Some("x") => Format::Hexadecimal,
         Some("o") => Format::Octal,
@@ -212,7 +234,17 @@ fn parameter(text: &'static str, names: &HashMap<&'static str, &'static [Name]>)
     };
     let more = parts.next().unwrap_or_default();
     let directory = more.strip_prefix('@').and_then(|number| number.parse().ok());
-    Some(Parameter { name, kind, format, names: names.get(more).copied(), directory })
+    Some(Parameter { name, kind, size: size(kind_name), format, names: names.get(more).copied(), directory })
+}
+
+fn size(kind: &str) -> u8 {
+    match kind {
+        "int8" | "uint8" | "flags8" | "enum8" | "signal" => 1,
+        "int16" | "uint16" | "flags16" | "enum16" | "call" => 2,
+        "int32" | "uint32" | "flags32" | "enum32" | "bool" | "uid" | "gid" | "sigset" | "mode" => 4,
+        "int64" | "uint64" | "errno" | "descriptor" | "pid" | "duration" | "time" => 8,
+        _ => 0,
+    }
 }
 
 fn kind(name: &str) -> Option<Kind> {

@@ -93,6 +93,18 @@ fn text_check() -> impl Strategy<Value = Expression> {
     ]
 }
 
+/// On two fields, so that many stand in one group.
+fn grouped_check() -> impl Strategy<Value = Expression> {
+    use Operator::*;
+    let single = prop::sample::select(vec![Equal, NotEqual, StartsWith, EndsWith, Contains]);
+    let parts = ["a", "b", "c", "bc", "ab", "abc", "/a", "", "b/", "/b"];
+    prop_oneof![
+        4 => (one_of(&TEXT_FIELDS[..2]), single, prop::sample::select(parts.to_vec()))
+            .prop_map(|(f, o, v)| check(field(f), o, None, Right::Value(literal(v)))),
+        1 => (one_of(&TEXT_FIELDS[..2]), some_of(&TEXTS)).prop_map(|(f, vs)| check(field(f), In, None, Right::List(vs))),
+    ]
+}
+
 fn other_check() -> impl Strategy<Value = Expression> {
     use Operator::*;
     let equality = || prop::sample::select(vec![Equal, NotEqual]);
@@ -356,6 +368,20 @@ fn passes(value: &Value<'_>, operator: Operator, literals: &[String]) -> bool {
     literals.iter().any(one)
 }
 
+fn agree(conditions: &[Expression], events: &[TestEvent]) -> Result<(), TestCaseError> {
+    let matcher = matcher(conditions);
+    let mut scratch = matcher.scratch();
+    for event in events {
+        let expected: Vec<String> = (0..conditions.len())
+            .filter(|i| naive(&conditions[*i], event))
+            .map(|i| format!("r{i}"))
+            .collect();
+        let found: Vec<String> = matcher.matches(event, &mut scratch).map(|r| r.name.clone()).collect();
+        prop_assert_eq!(&found, &expected, "{:?}", event);
+    }
+    Ok(())
+}
+
 fn matcher(conditions: &[Expression]) -> Matcher {
     let files: Vec<String> = conditions
         .iter()
@@ -382,16 +408,15 @@ proptest! {
         conditions in prop::collection::vec(expression(true), 1..6),
         events in prop::collection::vec(event(), 1..12),
     ) {
-        let matcher = matcher(&conditions);
-        let mut scratch = matcher.scratch();
-        for event in &events {
-            let expected: Vec<String> = (0..conditions.len())
-                .filter(|i| naive(&conditions[*i], event))
-                .map(|i| format!("r{i}"))
-                .collect();
-            let found: Vec<String> = matcher.matches(event, &mut scratch).map(|r| r.name.clone()).collect();
-            prop_assert_eq!(&found, &expected, "{:?}", event);
-        }
+        agree(&conditions, &events)?;
+    }
+
+    #[test]
+    fn comparisons_of_one_field_that_are_decided_together_agree_with_each_alone(
+        conditions in prop::collection::vec(grouped_check(), 8..24),
+        events in prop::collection::vec(event(), 8..16),
+    ) {
+        agree(&conditions, &events)?;
     }
 
     #[test]

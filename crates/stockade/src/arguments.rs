@@ -26,6 +26,8 @@ pub(crate) enum Verb {
     Harden(Harden),
     /// Explain a technique: what it is, its formula, what breaks it
     Explain(Explain),
+    /// Watch the kernel for attempts, and say whether they could succeed
+    Watch(Box<crate::watch::Arguments>),
     /// Ask the event store what `watch` has seen
     Events(Events),
     /// Tell what a change made worse, against a revision of git: annotations, SARIF, JUnit
@@ -36,6 +38,8 @@ pub(crate) enum Verb {
     Policy(crate::policy::Arguments),
     /// Measure the process this runs in, without any effect, as facts for an audit
     Facts(Facts),
+    /// Check rule files in the language of Falco, and list what they hold
+    Rules(crate::rules::Rules),
     /// Write completions for a shell to standard output
     Completions(Completions),
     /// Write the manual pages or the generated documents

@@ -27,10 +27,18 @@ const REFRESH: u64 = 10_000_000_000;
 /// Containers for which counts are kept after they ended.
 const COUNTED: usize = 16_384;
 
-/// What a rule says of an event. Implemented over the rule language by [`crate::live`].
+/// What rules say of events, and what is recorded around alerts. Implemented by [`crate::live_rules`].
 pub trait Rules {
     /// Matches of an event, in the order of the rules; called for every event.
-    fn see(&mut self, event: &Event, container: Option<&Container>, matched: &mut dyn FnMut(RuleMatch));
+    fn see(&mut self, event: &Event, container: Option<&Arc<Container>>, matched: &mut dyn FnMut(RuleMatch));
+    /// An alert was made.
+    fn alerted(&mut self, alert: &Alert);
+    /// The clock of the machine was read again.
+    fn clock(&mut self, offset: Offset);
+    /// What went wrong since the last call.
+    fn take_problems(&mut self) -> Vec<String>;
+    /// Ends it; what went wrong then.
+    fn close(self: Box<Self>) -> Vec<String>;
 }
 
 /// A match, as the rule words it.
@@ -133,6 +141,12 @@ impl Pipeline {
                 format!("the machine's clock was set by {seconds} s; order is kept by the time since boot");
             self.about_sensor("clock-set", Severity::Info, summary, None);
         }
+        if let Some(rules) = &mut self.rules {
+            rules.clock(self.offset);
+            for problem in rules.take_problems() {
+                self.problem(problem);
+            }
+        }
         for attempt in self.detectors.settle(now) {
             self.attempt(&attempt);
         }
@@ -169,6 +183,9 @@ impl Pipeline {
         }
         for news in self.containers.take_news() {
             self.news(news);
+        }
+        for problem in self.rules.take().map(Rules::close).unwrap_or_default() {
+            self.problem(problem);
         }
         self.heartbeat(clock::since_boot());
         self.executables.finish();
@@ -225,17 +242,10 @@ impl Pipeline {
         let Some(rules) = &mut self.rules else { return };
         let container = event.actor.container.and_then(|key| self.containers.get(key));
         let mut matches = Vec::new();
-        rules.see(event, container.as_deref(), &mut |matched| matches.push(matched));
+        rules.see(event, container.as_ref(), &mut |matched| matches.push(matched));
         for matched in matches {
-            let cause = Cause::Rule {
-                name: matched.rule,
-                priority: matched.priority,
-                tags: matched.tags,
-                output: matched.output.clone(),
-                source_file: matched.source_file,
-            };
-            let alert =
-                Alert { severity: matched.severity, summary: matched.output, ..self.alert(cause, event) };
+            let (severity, summary) = (matched.severity, matched.output.clone());
+            let alert = Alert { severity, summary, ..self.alert(matched.cause(), event) };
             self.tell(alert);
         }
     }
@@ -306,6 +316,9 @@ impl Pipeline {
             self.recent.pop_front();
         }
         self.recent.push_back(Arc::new(alert.clone()));
+        if let Some(rules) = &mut self.rules {
+            rules.alerted(&alert);
+        }
         if let Err(alert) = self.executables.take(alert) {
             (self.deliver)(Record::Alert(alert));
         }
@@ -397,24 +410,9 @@ impl Pipeline {
 
     fn trail(&mut self, record: &crate::trail::Record) {
         let container = record.container.and_then(|key| self.containers.get(key));
-        let who = record.who.clients.first().map(|client| {
-            let uid = client.uid;
-            format!("{} (process {}, user {uid})", client.name, client.task.process)
-        });
         let since_boot = clock::since_boot();
-        let detail = serde_json::to_value(record).unwrap_or_default();
-        let action = detail.get("action").and_then(|a| a.as_str()).unwrap_or("other").to_owned();
-        let name = record.name.as_deref().or(record.id.as_deref()).unwrap_or("a container");
         let notice = record.notice();
-        (self.deliver)(Record::Trail(Box::new(Trail {
-            time: record.time,
-            since_boot,
-            container: container.as_deref().cloned(),
-            summary: notice.clone().unwrap_or_else(|| format!("{action} {name}")),
-            action,
-            who,
-            detail,
-        })));
+        (self.deliver)(Record::Trail(Box::new(Trail { since_boot, step: record.clone() })));
         if let Some(notice) = notice {
             let alert = Alert {
                 id: 0,

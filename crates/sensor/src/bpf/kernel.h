@@ -224,6 +224,13 @@ struct mount {
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
+	int mnt_id;
+};
+
+/* fs/proc/internal.h */
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
 };
 
 struct path {
@@ -413,9 +420,14 @@ struct io_kiocb {
 	u64 flags;
 };
 
+struct open_how {
+	u64 flags;
+};
+
 struct io_open {
 	int dfd;
 	struct filename *filename;
+	struct open_how how;
 };
 
 struct io_connect {

@@ -65,9 +65,7 @@ impl Descriptor {
             DescriptorKind::OpenFile { path, flags, device } => {
                 Descriptor { flags, device, ..Descriptor::new(kind::OPEN_FILE, path) }
             }
-            DescriptorKind::Unix { source, destination, path } => {
-                Descriptor::new(kind::UNIX, unix_name(source, destination, path))
-            }
+            DescriptorKind::Unix { path, .. } => Descriptor::new(kind::UNIX, path),
             DescriptorKind::Internet { source, destination, transport } => {
                 Descriptor::internet(source, destination, transport)
             }
@@ -129,6 +127,16 @@ impl Descriptor {
         let mut descriptor = Descriptor::socket(kind, transport);
         descriptor.set_listening(address);
         descriptor
+    }
+
+    /// A Unix socket that is connected.
+    pub fn unix(source: u64, destination: u64, path: &[u8]) -> Self {
+        let mut found = Descriptor::socket(kind::UNIX, transport::UNKNOWN);
+        found.name = unix_name(source, destination, path).into();
+        if let Some(socket) = &mut found.socket {
+            socket.connected = true;
+        }
+        found
     }
 
     /// Both ends are known now. A mapped address (`::ffff:1.2.3.4`) is IPv4.

@@ -119,6 +119,23 @@ pub struct State {
     exited: Option<i64>,
 }
 
+/// A thread as the sensor saw it.
+pub(crate) struct Observed<'a> {
+    pub(crate) thread: i64,
+    pub(crate) process: i64,
+    pub(crate) parent: i64,
+    /// Nanoseconds since 1970.
+    pub(crate) start: u64,
+    pub(crate) name: &'a [u8],
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) login_uid: u32,
+    pub(crate) capabilities: list::Capabilities,
+    pub(crate) thread_inside: i64,
+    pub(crate) process_inside: i64,
+    pub(crate) container: Option<&'a Arc<str>>,
+}
+
 /// What an event was to the state.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied {
@@ -320,6 +337,31 @@ impl State {
         users.chain(groups.map(|((_, gid), name)| Account::Group(list::Group { gid: *gid, name })))
     }
 
+    /// Writes what is known now as the lists that a capture begins with.
+    pub fn write_lists<W: std::io::Write>(&self, out: &mut capture::Writer<W>) -> Result<(), capture::Error> {
+        out.machine(&list::Machine {
+            processors: self.machine.processors,
+            memory_bytes: self.machine.memory_bytes,
+            highest_pid: self.machine.highest_pid,
+            host_name: &self.machine.host_name,
+        })?;
+        out.interfaces(self.interfaces.iter().map(|interface| list::Interface {
+            name: &interface.name,
+            address: interface.address,
+            netmask: interface.netmask,
+            broadcast: interface.broadcast,
+            link_speed: interface.link_speed,
+        }))?;
+        out.accounts(self.accounts())?;
+        out.processes(self.threads().map(Thread::to_list))?;
+        for thread in self.threads().filter(|thread| thread.is_leader()) {
+            if let Some(table) = self.descriptors(thread) {
+                out.descriptors(thread.thread, table.iter().map(|(number, held)| held.to_list(number)))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether an address is one of this machine's.
     pub fn is_local(&self, address: IpAddr) -> bool {
         address.is_loopback()
@@ -346,6 +388,7 @@ impl State {
                 internal: true,
                 descriptor: -1,
                 tuple: -1,
+                matched: false,
             }),
             thread: None,
             descriptor: NOT_KNOWN,
@@ -393,9 +436,92 @@ impl State {
         applied
     }
 
+    /// A thread acts that the sensor tells of: what it is now is taken over. Its index, where there was room for it.
+    ///
+    /// Numbers come round: where the number is known with another start, that thread is gone.
+    pub(crate) fn observe(&mut self, seen: &Observed<'_>, time: u64) -> Option<usize> {
+        let same = self.index(seen.thread).filter(|index| {
+            self.at(*index).is_some_and(|thread| thread.start == seen.start && thread.process == seen.process)
+        });
+        let index = match same {
+            Some(index) => index,
+            None => {
+                let index = self.add(seen.thread, time)?;
+                // A thread is what its process is; a process that was not seen being forked, what its parent is.
+                let from = if seen.thread == seen.process { seen.parent } else { seen.process };
+                let known =
+                    self.thread(from).is_some_and(|thread| !thread.placeholder && from != seen.thread);
+                if known {
+                    self.inherit(from, index, CLONE_FILES, time);
+                }
+                self.adopt(seen.parent, seen.thread);
+                index
+            }
+        };
+        let thread = self.threads.get_mut(index)?.as_mut()?;
+        thread.seen = time;
+        thread.placeholder = false;
+        (thread.process, thread.start) = (seen.process, seen.start);
+        if thread.parent != seen.parent {
+            (thread.parent, thread.orphan) = (seen.parent, false);
+        }
+        if *thread.name != *seen.name {
+            thread.name = seen.name.into();
+        }
+        (thread.uid, thread.gid, thread.login_uid) = (seen.uid, seen.gid, seen.login_uid);
+        thread.capabilities = Some(seen.capabilities);
+        (thread.thread_inside, thread.process_inside) = (seen.thread_inside, seen.process_inside);
+        if thread.container.as_deref() != seen.container.map(|id| &**id) {
+            thread.container = seen.container.cloned();
+        }
+        Some(index)
+    }
+
+    /// A thread was forked: it is what the one that forked it is.
+    pub(crate) fn forked(&mut self, from: i64, child: i64, process: i64, start: u64, time: u64) {
+        let Some(index) = self.add(child, time) else { return };
+        self.inherit(from, index, CLONE_FILES, time);
+        let parent = self.thread(from).map_or(NOT_KNOWN, |from| from.process);
+        if let Some(thread) = self.threads.get_mut(index).and_then(Option::as_mut) {
+            (thread.process, thread.start, thread.placeholder, thread.orphan) =
+                (process, start, false, false);
+            if child == process {
+                thread.parent = parent;
+            }
+        }
+        self.adopt(parent, child);
+    }
+
+    /// A program was executed.
+    pub(crate) fn executed_live(
+        &mut self,
+        index: usize,
+        image: Image,
+        directory: &[u8],
+        terminal: u32,
+        ids: [i64; 2],
+    ) {
+        let Some(thread) = self.threads.get_mut(index).and_then(Option::as_mut) else { return };
+        thread.image = Arc::new(image);
+        thread.directory = path::join(b"", directory).into();
+        thread.terminal = terminal;
+        [thread.session, thread.group] = ids;
+    }
+
+    pub(crate) fn moved(&mut self, index: usize, directory: &[u8]) {
+        if let Some(thread) = self.threads.get_mut(index).and_then(Option::as_mut) {
+            thread.directory = path::join(b"", directory).into();
+        }
+    }
+
+    /// Its last event is still to be answered: it goes when the next comes.
+    pub(crate) fn ended(&mut self, thread: i64) {
+        self.exited = Some(thread);
+    }
+
     /// Does what the event before left to be done.
     #[cold]
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if let Some((table, number)) = self.closed.take() {
             self.change_table(table, |table, _, room| {
                 table.remove(number, room);
@@ -652,7 +778,7 @@ impl State {
                         self.put(table, number, pipe);
                     }
                 }
-                applied.descriptor = call.number("fd1").unwrap_or(NOT_KNOWN);
+                applied.descriptor = call.number("fd2").unwrap_or(NOT_KNOWN);
             }
             Action::Make(kind) => {
                 let name: &[u8] =
@@ -820,7 +946,7 @@ impl State {
                     }
                 }
                 Some(Tuple::Unix { source, destination, path }) => {
-                    found.name = descriptor::unix_name(source, destination, path).into();
+                    *found = Descriptor::unix(source, destination, path);
                 }
                 _ => return false,
             }
@@ -849,10 +975,11 @@ impl State {
         let role = if listening.contains(&destination.1) { Role::Server } else { Role::Client };
         self.change_descriptor(table, number, |found| {
             found.set_ends(source, destination);
-            if let Some(socket) = &mut found.socket
-                && socket.role == Role::NotKnown
-            {
-                socket.role = role;
+            if let Some(socket) = &mut found.socket {
+                socket.connected = true;
+                if socket.role == Role::NotKnown {
+                    socket.role = role;
+                }
             }
             true
         })
@@ -1163,9 +1290,7 @@ impl<'b> Call<'_, 'b> {
                 }
                 accepted
             }
-            Tuple::Unix { source, destination, path } => {
-                Descriptor::new(kind::UNIX, descriptor::unix_name(source, destination, path))
-            }
+            Tuple::Unix { source, destination, path } => Descriptor::unix(source, destination, path),
             Tuple::Other(_) => return None,
         })
     }

@@ -51,8 +51,10 @@ pub(crate) struct Plan {
     pub(crate) internal: bool,
     /// The parameter that holds the descriptor it uses; −1: none.
     pub(crate) descriptor: i8,
-    /// Its parameter with a path, for the few calls whose descriptor is named by it.
+    /// The parameter that tells both ends of a socket; −1: none.
     pub(crate) tuple: i8,
+    /// Rules are asked about it: calls that returned, and what has no return (libs gave up enter events in 2025).
+    pub(crate) matched: bool,
 }
 
 static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| table::event_types().iter().map(plan).collect());
@@ -87,7 +89,13 @@ fn plan(event: &table::EventType) -> Plan {
         internal: event.category == "internal",
         descriptor: place(descriptor),
         tuple: place(event.parameters.iter().position(|p| p.kind == Kind::Tuple)),
+        matched: event.category != "internal" && !event.marks.unused && (!event.enter || alone(event)),
     }
+}
+
+/// An enter event without an exit event.
+fn alone(event: &table::EventType) -> bool {
+    table::event_type_of(event.code + 1).is_none_or(|exit| exit.marks.unused || exit.name == "NA")
 }
 
 fn on_enter(name: &str) -> Action {

@@ -80,7 +80,7 @@ pub struct Thread {
     pub(super) table: usize,
     pub(super) children: Vec<i64>,
     /// The call that it is in, and the descriptor of that call.
-    pub(super) entered: Kept,
+    pub(crate) entered: Kept,
     pub(super) descriptor: i64,
     /// Time of its last event.
     pub(super) seen: u64,

@@ -1,9 +1,8 @@
 //! What time it is: by the wall clock, which may jump, and since boot, which does not; and which boot this is.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::clock;
 
 /// One moment by both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,16 +15,7 @@ pub struct Now {
 
 impl Now {
     pub fn read() -> Now {
-        let boot = clock_gettime(ClockId::Boottime);
-        let since_boot = u64::try_from(boot.tv_sec)
-            .unwrap_or(0)
-            .saturating_mul(1_000_000_000)
-            .saturating_add(u64::try_from(boot.tv_nsec).unwrap_or(0));
-        let time = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
-            Err(before) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
-        };
-        Now { time, since_boot }
+        Now { time: clock::wall(), since_boot: clock::since_boot() }
     }
 }
 

@@ -362,7 +362,7 @@ impl Writer {
         let mut more_to_retain = false;
         loop {
             let room = self.batch.records.saturating_sub(self.held.len());
-            let idle = if more_to_retain { Duration::ZERO } else { RETAIN };
+            let idle = if more_to_retain || self.failing.is_some() { Duration::ZERO } else { RETAIN };
             if room > 0 {
                 let taken = self.shared.queue.take(room, self.batch.time, idle);
                 self.held.extend(taken);

@@ -66,7 +66,7 @@ impl Surroundings {
     fn at(proc: &Path) -> Surroundings {
         let mounts = mount_table(&proc.join("1/mountinfo")).unwrap_or_default();
         Surroundings {
-            host: namespaces(&proc.join("1/ns")),
+            host: host_namespaces(proc),
             host_paths: HostPaths::new(&mounts),
             host_addresses: addresses(&proc.join("1/net")),
             proc: proc.to_owned(),
@@ -147,6 +147,26 @@ impl Surroundings {
         }
     }
 
+    /// Of a process whose namespaces may not be read: in the cgroup of a container, or, where those are all known, of
+    /// the host.
+    fn owner_by_cgroup(&self, folder: &Path) -> Owner {
+        let Some(text) = bounded(&folder.join("cgroup")) else { return Owner::NotKnown };
+        let Some(cgroup) = text.lines().find_map(|line| line.strip_prefix("0::")) else {
+            return Owner::NotKnown;
+        };
+        let mut living = self.containers.iter().filter(|(_, around)| !around.ended);
+        let mut all_known = true;
+        let of = living.find(|(_, around)| {
+            all_known &= around.cgroup.is_some();
+            around.cgroup.as_deref().is_some_and(|of| of != "/" && is_below(cgroup, of))
+        });
+        match of {
+            Some((key, _)) => Owner::Container(*key),
+            None if all_known => Owner::Host,
+            None => Owner::NotKnown,
+        }
+    }
+
     fn read_mounts(&mut self, key: ContainerKey) {
         let Some(around) = self.containers.get_mut(&key) else { return };
         let file = self.proc.join(around.first.process.to_string()).join("mountinfo");
@@ -173,9 +193,10 @@ impl Context for Surroundings {
             return Owner::Container(container);
         }
         // A process that no event told of: the kernel is asked.
-        let folder = self.proc.join(task.process.to_string()).join("ns");
-        match namespace(&folder.join("mnt")) {
-            0 => Owner::NotKnown,
+        let folder = self.proc.join(task.process.to_string());
+        match namespace(&folder.join("ns/mnt")) {
+            0 if task.process == 1 => Owner::Host,
+            0 => self.owner_by_cgroup(&folder),
             inode => self.mount_namespace(inode),
         }
     }
@@ -281,6 +302,23 @@ fn namespaces(folder: &Path) -> Namespaces {
         ipc: of("ipc"),
         uts: of("uts"),
         cgroup: of("cgroup"),
+    }
+}
+
+/// Those of the first process; where they may not be read (ptrace(2), access mode checking), this program's own, which runs
+/// on the host.
+fn host_namespaces(proc: &Path) -> Namespaces {
+    let first = namespaces(&proc.join("1/ns"));
+    let own = namespaces(&proc.join("self/ns"));
+    let known = |first: u32, own: u32| if first == 0 { own } else { first };
+    Namespaces {
+        user: known(first.user, own.user),
+        mount: known(first.mount, own.mount),
+        pid: known(first.pid, own.pid),
+        network: known(first.network, own.network),
+        ipc: known(first.ipc, own.ipc),
+        uts: known(first.uts, own.uts),
+        cgroup: known(first.cgroup, own.cgroup),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files: opens told from the kernel's own file, and the calls that name, link, change and remove files.
 
-use super::{After, Call, Program, Test, WORKING_DIRECTORY};
+use super::{After, Call, NOTED, Program, Test, WORKING_DIRECTORY};
 use crate::event::{File, Lane, What};
 use crate::kinds::Kind;
 use crate::record::Record;
@@ -31,7 +31,7 @@ const fn two_names(
     directory: [u8; 2],
     decode: fn(&Record<'_>) -> What,
 ) -> Call {
-    Call { text: [text[0], text[1], 0, 0], directory, ..Call::bulk(names, kind, decode) }
+    Call { text: [text[0], text[1], 0, 0], directory, flags: NOTED, ..Call::bulk(names, kind, decode) }
 }
 
 const fn one_name(
@@ -77,8 +77,8 @@ pub(crate) const CALLS: &[Call] = &[
     one_name(&["mkdir"], Kind::Mkdir, 1, CWD, mkdir),
     one_name(&["mkdirat"], Kind::Mkdir, 2, 1, mkdirat),
     // Devices are made rarely, and are never bulk.
-    Call { test: Test::Bits(2, S_IFCHR), ..one_name(&["mknod"], Kind::Mknod, 1, CWD, mknod) },
-    Call { test: Test::Bits(3, S_IFCHR), ..one_name(&["mknodat"], Kind::Mknod, 2, 1, mknodat) },
+    Call { test: Test::Bits(2, S_IFCHR), flags: NOTED, ..one_name(&["mknod"], Kind::Mknod, 1, CWD, mknod) },
+    Call { test: Test::Bits(3, S_IFCHR), flags: NOTED, ..one_name(&["mknodat"], Kind::Mknod, 2, 1, mknodat) },
     // Set-user-id and set-group-id.
     Call { test: Test::Bits(2, SET_ID), ..one_name(&["chmod"], Kind::Chmod, 1, CWD, chmod) },
     Call { test: Test::Bits(3, SET_ID), ..one_name(&["fchmodat", "fchmodat2"], Kind::Chmod, 2, 1, fchmodat) },
@@ -107,6 +107,12 @@ pub(crate) const CALLS: &[Call] = &[
 ];
 
 const O_CREAT: u64 = 0o100;
+
+/// What a security hook tells of io_uring: the file, and nothing of how it was asked for.
+pub(crate) fn decode(kind: Kind, record: &Record<'_>) -> Option<What> {
+    let flags = u64::from(record.open_flags().unwrap_or(0));
+    (kind == Kind::Open).then(|| opened(record, flags, 0))
+}
 
 fn opened(record: &Record<'_>, flags: u64, resolve: u64) -> What {
     let asked = record.text(0);
@@ -159,19 +165,19 @@ fn by_descriptor_truncate(record: &Record<'_>) -> What {
 
 fn rename(record: &Record<'_>) -> What {
     let flags = if record.call_name() == "renameat2" { record.argument(4) } else { 0 };
-    What::Rename { from: record.named(0), to: record.named(1), flags, file: File::default() }
+    What::Rename { from: record.named(0), to: record.named(1), flags, file: record.object(0) }
 }
 
 fn link(record: &Record<'_>) -> What {
-    What::Link { from: record.named(0), to: record.named(1), file: File::default() }
+    What::Link { from: record.named(0), to: record.named(1), file: record.object(0) }
 }
 
 fn symlink(record: &Record<'_>) -> What {
-    What::Symlink { target: record.text(0), path: record.named(1), file: File::default() }
+    What::Symlink { target: record.text(0), path: record.named(1), file: record.object(0) }
 }
 
 fn unlink(record: &Record<'_>) -> What {
-    What::Unlink { path: record.named(0), directory: false, file: File::default() }
+    What::Unlink { path: record.named(0), directory: false, file: record.object(0) }
 }
 
 fn unlinkat(record: &Record<'_>) -> What {
@@ -179,20 +185,20 @@ fn unlinkat(record: &Record<'_>) -> What {
     What::Unlink {
         path: record.named(0),
         directory: record.argument(2) & AT_REMOVEDIR != 0,
-        file: File::default(),
+        file: record.object(0),
     }
 }
 
 fn rmdir(record: &Record<'_>) -> What {
-    What::Unlink { path: record.named(0), directory: true, file: File::default() }
+    What::Unlink { path: record.named(0), directory: true, file: record.object(0) }
 }
 
 fn mkdir(record: &Record<'_>) -> What {
-    What::Mkdir { path: record.named(0), mode: record.word(1), file: File::default() }
+    What::Mkdir { path: record.named(0), mode: record.word(1), file: record.object(0) }
 }
 
 fn mkdirat(record: &Record<'_>) -> What {
-    What::Mkdir { path: record.named(0), mode: record.word(2), file: File::default() }
+    What::Mkdir { path: record.named(0), mode: record.word(2), file: record.object(0) }
 }
 
 /// The number of a device as mknod(2) takes it (new_decode_dev(), include/linux/kdev_t.h).
@@ -205,7 +211,7 @@ fn mknod(record: &Record<'_>) -> What {
         path: record.named(0),
         mode: record.word(1),
         device: device(record.word(2)),
-        file: File::default(),
+        file: record.object(0),
     }
 }
 
@@ -214,7 +220,7 @@ fn mknodat(record: &Record<'_>) -> What {
         path: record.named(0),
         mode: record.word(2),
         device: device(record.word(3)),
-        file: File::default(),
+        file: record.object(0),
     }
 }
 
@@ -247,7 +253,10 @@ fn setxattr(record: &Record<'_>) -> What {
 }
 
 fn chdir(record: &Record<'_>) -> What {
-    What::Chdir { path: record.path(0).unwrap_or_else(|| record.named(0)), file: File::default() }
+    What::Chdir {
+        path: record.path(0).unwrap_or_else(|| record.named(0)),
+        file: record.file(0).unwrap_or_else(|| record.object(0)),
+    }
 }
 
 fn dup(record: &Record<'_>) -> What {
