@@ -41,6 +41,13 @@ fn kernel(what: &str) -> impl Fn(libbpf_rs::Error) -> Error + '_ {
     move |error| Error::Kernel { what: what.to_owned(), error: format!("{error:#}") }
 }
 
+/// With STOCKADE_SENSOR_LOG set, what libbpf and the kernel's verifier say of programs that are refused goes to standard
+/// error.
+fn print() -> Option<(libbpf_rs::PrintLevel, libbpf_rs::PrintCallback)> {
+    std::env::var_os("STOCKADE_SENSOR_LOG")?;
+    Some((libbpf_rs::PrintLevel::Warn, |_, text| eprint!("{text}")))
+}
+
 /// What to watch, and how much room to give it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -102,6 +109,7 @@ const PROGRAMS: &[(&str, &str, Option<Family>)] = &[
     ("modules_signal", "signal_generate", Some(Family::Modules)),
     ("io_uring_request", "io_uring_submit_req", Some(Family::IoUring)),
     ("io_uring_request_sqe", "io_uring_submit_sqe", Some(Family::IoUring)),
+    ("io_uring_completed", "io_uring_complete", Some(Family::IoUring)),
 ];
 
 /// Without one of these the sensor does not know containers, or sees no call.
@@ -176,7 +184,7 @@ impl Sensor {
         if !cfg!(target_arch = "x86_64") {
             return Err(Error::Machine);
         }
-        let _ = libbpf_rs::set_print(None);
+        let _ = libbpf_rs::set_print(print());
         let btf = Btf::from_vmlinux().map_err(|error| Error::NoBtf(format!("{error:#}")))?;
         let mut capabilities = Vec::new();
         let absent = absent_hooks(&btf, &options, &mut capabilities);
@@ -189,6 +197,7 @@ impl Sensor {
         }
         run_iterator(&object)?;
         let host_mount = host_mount(&host)?;
+        set_variable(&host, FOUND)?;
         let hooks = if options.hooks { crate::hooks::start(&object, &mut capabilities) } else { None };
         if hooks.is_some() {
             set_variable(&host, HOOKS)?;
@@ -530,7 +539,8 @@ fn variables(object: &Object, section: &str) -> Result<MapHandle, Error> {
 
 /// Offsets in `struct host`.
 const HOOKS: usize = 16 + 3 * 8;
-const WANTED: usize = HOOKS + 8;
+const FOUND: usize = HOOKS + 8;
+const WANTED: usize = FOUND + 8;
 
 /// Called before anything is attached: the programs count in the same variables.
 fn want(host: &MapHandle, kind: Kind) -> Result<(), Error> {

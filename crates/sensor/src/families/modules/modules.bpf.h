@@ -9,7 +9,7 @@ int modules_loaded(u64 *ctx)
 	if (!record)
 		return 0;
 	begin_record(record, task, member(task), KIND_MODULE_LOADED, ENTRY_KERNEL, 0, 0, false);
-	attach_kernel_text(RECORD_TASK, 0, ctx[0] + bpf_core_field_offset(struct module, name));
+	attach_kernel_text(RECORD_TASK, 0, argument_at(ctx, 0) + bpf_core_field_offset(struct module, name));
 	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }

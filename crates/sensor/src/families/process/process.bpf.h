@@ -420,11 +420,11 @@ static __always_inline void find_host(struct task_struct *task)
 		host.mount = mount;
 		return;
 	}
-	if (host.mount && mount == host.mount)
+	if (!host.root_device && host.mount && mount == host.mount)
 		host.root_device = READ(task, fs, root.mnt, mnt_sb, s_dev);
 }
 
-/* The state at start: a first run stops at finding the host, a second one tells of every task. */
+/* The state at start: a first run finds the host, a second one tells of every task. */
 SEC("iter/task")
 int process_before(struct bpf_iter__task *ctx)
 {
@@ -439,7 +439,7 @@ int process_before(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	tid = task->pid;
-	if (!host.root_device) {
+	if (!host.found) {
 		find_host(task);
 		return 0;
 	}
