@@ -7,6 +7,7 @@
 
 pub mod baseline;
 pub mod cases;
+pub mod change;
 pub mod check;
 mod condition_input;
 pub mod decide;

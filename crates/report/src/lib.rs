@@ -4,6 +4,7 @@
 //! report says was said before.
 
 pub mod github;
+pub mod gitlab;
 pub mod graph;
 pub mod harden;
 pub mod html;

@@ -291,7 +291,7 @@ impl Matcher {
                 Some(Value::Text(text)) => {
                     state.set = group.ask(&text, &mut scratch.bits);
                 }
-                Some(other) => state.set = group.ask(&crate::output::plain(&other), &mut scratch.bits),
+                Some(other) => state.set = group.ask(&crate::output::compared(&other), &mut scratch.bits),
                 None => state.absent = true,
             }
         }
@@ -442,6 +442,9 @@ impl Group {
         }
     }
 }
+
+/// Bytes of the texts that one trie or automaton is made of.
+const LARGEST_TABLE: usize = 1 << 20;
 
 /// How a group decides its comparisons.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -601,6 +604,10 @@ impl<'g> Builder<'g> {
 
 impl Group {
     fn new(field: &Field, how: How, members: &[&Predicate], bits: usize) -> Option<Group> {
+        let bytes: usize = members.iter().flat_map(|member| &member.values).map(Vec::len).sum();
+        if how != How::Exact && bytes > LARGEST_TABLE {
+            return None;
+        }
         let words = members.len().div_ceil(64);
         let mut sets = Sets { words, sets: vec![vec![0; words].into()], numbers: FxHashMap::default() };
         sets.numbers.insert(sets.sets[0].clone(), 0);

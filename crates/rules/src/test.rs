@@ -127,7 +127,7 @@ impl Test {
             (Test::SomeOf(set), Value::List(values)) => values.iter().any(|value| in_set(set, value)),
             (Test::AllOf(set) | Test::SomeOf(set), value) => in_set(set, value),
             (Test::Text(test), Value::Text(text)) => test.accepts(text),
-            (Test::Text(test), other) => test.accepts(&crate::output::plain(other)),
+            (Test::Text(test), other) => test.accepts(&crate::output::compared(other)),
             (Test::Bool(accepted), Value::Bool(value)) => accepted[usize::from(*value)],
             (Test::Addresses(addresses), Value::Address(address)) => addresses.contains(address),
             (Test::Networks(networks), Value::Address(address)) => networks.iter().any(|n| n.holds(*address)),

@@ -88,38 +88,44 @@ pub(crate) struct Folding {
 }
 
 struct Swapper {
-    outer: MapHandle,
-    inner: [MapHandle; 2],
+    /// The programs' variable that says which map is in use.
+    turn: MapHandle,
+    /// An array of maps, whose updates wait for the programs that run.
+    wait: MapHandle,
+    maps: [MapHandle; 2],
     active: usize,
     batches: Sender<Batch>,
 }
 
 impl Swapper {
     fn swap(&mut self) {
-        let out = self.active;
-        let next = 1 - out;
-        let Some((next_map, out_map)) = self.inner.get(next).zip(self.inner.get(out)) else { return };
+        let next = 1 - self.active;
+        let Some(out) = self.maps.get(self.active) else { return };
         // Nothing was met in this window: waiting for the programs would be for nothing.
-        if out_map.keys().next().is_none() {
+        if out.keys().next().is_none() {
             return;
         }
         let until = crate::loader::boot_time();
-        let fd = next_map.as_fd().as_raw_fd();
-        // Returns when no program can still hold the map that is taken out.
-        if self.outer.update(&0u32.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).is_err() {
+        let key = 0u32.to_ne_bytes();
+        if self.turn.update(&key, &(next as u64).to_ne_bytes(), MapFlags::ANY).is_err() {
             return;
         }
         self.active = next;
-        let keys: Vec<Vec<u8>> = out_map.keys().collect();
+        let fd = out.as_fd().as_raw_fd();
+        if self.wait.update(&key, &fd.to_ne_bytes(), MapFlags::ANY).is_err() {
+            // Without the wait a program may still count in the map: what it holds is told with the next window's.
+            return;
+        }
+        let keys: Vec<Vec<u8>> = out.keys().collect();
         let mut counts = Vec::new();
         for bytes in keys {
-            let value = out_map.lookup(&bytes, MapFlags::ANY).ok().flatten();
+            let value = out.lookup(&bytes, MapFlags::ANY).ok().flatten();
             if let (Some(key), Some(count)) = (Key::read(&bytes), value.and_then(|v| Count::read(&v)))
                 && count.count > 0
             {
                 counts.push((key, count));
             }
-            let _ = out_map.delete(&bytes);
+            let _ = out.delete(&bytes);
         }
         // The receiver may be gone while the sensor stops.
         let _ = self.batches.send(Batch { until, counts });
@@ -128,14 +134,15 @@ impl Swapper {
 
 impl Folding {
     pub(crate) fn start(
-        outer: MapHandle,
-        inner: [MapHandle; 2],
+        turn: MapHandle,
+        wait: MapHandle,
+        maps: [MapHandle; 2],
         window: Duration,
     ) -> std::io::Result<Folding> {
         let (sender, batches) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
-        let mut swapper = Swapper { outer, inner, active: 0, batches: sender };
+        let mut swapper = Swapper { turn, wait, maps, active: 0, batches: sender };
         let thread = std::thread::Builder::new().name("sensor-fold".to_owned()).spawn(move || {
             while !seen.load(Ordering::Acquire) {
                 std::thread::park_timeout(window);

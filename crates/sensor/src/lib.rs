@@ -20,6 +20,8 @@ mod families;
 #[cfg(feature = "loader")]
 mod folding;
 #[cfg(feature = "loader")]
+mod hooks;
+#[cfg(feature = "loader")]
 mod loader;
 #[cfg(feature = "loader")]
 mod record;

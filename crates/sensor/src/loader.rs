@@ -16,6 +16,7 @@ use crate::capabilities::Capability;
 use crate::event::{Actor, Entry, Event, FileId, Lane, What};
 use crate::families::{self, Call, Calls, Family, Program};
 use crate::folding::{Folding, Key};
+use crate::hooks::Hooks;
 use crate::kinds::Kind;
 use crate::record::Record;
 use crate::ring::{self, Ring};
@@ -38,6 +39,13 @@ pub enum Error {
 
 fn kernel(what: &str) -> impl Fn(libbpf_rs::Error) -> Error + '_ {
     move |error| Error::Kernel { what: what.to_owned(), error: format!("{error:#}") }
+}
+
+/// With STOCKADE_SENSOR_LOG set, what libbpf and the kernel's verifier say of programs that are refused goes to standard
+/// error.
+fn print() -> Option<(libbpf_rs::PrintLevel, libbpf_rs::PrintCallback)> {
+    std::env::var_os("STOCKADE_SENSOR_LOG")?;
+    Some((libbpf_rs::PrintLevel::Warn, |_, text| eprint!("{text}")))
 }
 
 /// What to watch, and how much room to give it.
@@ -63,6 +71,8 @@ pub struct Options {
     /// A directory of a BPF file system where the links are pinned: they then outlive the sensor, which takes them up
     /// again at its next start.
     pub pin: Option<std::path::PathBuf>,
+    /// Try the layer of security hooks.
+    pub hooks: bool,
     /// Load this variant of the programs, and not the fastest that loads.
     pub variant: Option<Variant>,
 }
@@ -81,6 +91,7 @@ impl Default for Options {
             threads: 32_768,
             containers: 8_192,
             pin: None,
+            hooks: true,
             variant: None,
         }
     }
@@ -98,6 +109,7 @@ const PROGRAMS: &[(&str, &str, Option<Family>)] = &[
     ("modules_signal", "signal_generate", Some(Family::Modules)),
     ("io_uring_request", "io_uring_submit_req", Some(Family::IoUring)),
     ("io_uring_request_sqe", "io_uring_submit_sqe", Some(Family::IoUring)),
+    ("io_uring_completed", "io_uring_complete", Some(Family::IoUring)),
 ];
 
 /// Without one of these the sensor does not know containers, or sees no call.
@@ -131,6 +143,7 @@ pub struct Sensor {
     rare: Ring,
     bulk: Ring,
     links: Vec<Link>,
+    hooks: Option<Hooks>,
     object: Object,
     reading: Reading,
     accounts: Accounts,
@@ -171,19 +184,24 @@ impl Sensor {
         if !cfg!(target_arch = "x86_64") {
             return Err(Error::Machine);
         }
-        let _ = libbpf_rs::set_print(None);
+        let _ = libbpf_rs::set_print(print());
         let btf = Btf::from_vmlinux().map_err(|error| Error::NoBtf(format!("{error:#}")))?;
         let mut capabilities = Vec::new();
         let absent = absent_hooks(&btf, &options, &mut capabilities);
         let (variant, object) = load(&options, &absent)?;
         let calls = Calls::of(&options.families);
         fill_tables(&object, &calls, &options)?;
-        let host = bss(&object)?;
+        let host = variables(&object, ".bss")?;
         for kind in &options.bulk {
             want(&host, *kind)?;
         }
         run_iterator(&object)?;
         let host_mount = host_mount(&host)?;
+        set_variable(&host, FOUND)?;
+        let hooks = if options.hooks { crate::hooks::start(&object, &mut capabilities) } else { None };
+        if hooks.is_some() {
+            set_variable(&host, HOOKS)?;
+        }
         let (links, own) = attach(&object, &absent, &options, &mut capabilities)?;
         let mut reading = Reading {
             calls,
@@ -209,6 +227,7 @@ impl Sensor {
             rare: ring(&rare)?,
             bulk: ring(&bulk)?,
             links,
+            hooks,
             accounts: Accounts::new(map(&object, "losses")?),
             sent: map(&object, "sent")?,
             host,
@@ -345,6 +364,7 @@ impl Sensor {
     /// Detaches, then gives out what is left: events in the buffers, repeats, losses.
     pub fn stop(mut self, handle: &mut dyn FnMut(Event)) -> Stats {
         self.links.clear();
+        self.hooks = None;
         self.drain_all(handle);
         if let Some(folding) = &mut self.reading.folding {
             folding.stop();
@@ -508,23 +528,30 @@ fn map(object: &Object, name: &str) -> Result<MapHandle, Error> {
     MapHandle::try_from(&found).map_err(kernel("duplicate a map's descriptor"))
 }
 
-/// The programs' variables that both sides write (`struct host`).
-fn bss(object: &Object) -> Result<MapHandle, Error> {
+/// The programs' variables of a section.
+fn variables(object: &Object, section: &str) -> Result<MapHandle, Error> {
     let found = object
         .maps()
-        .find(|map| map.name().to_string_lossy().ends_with(".bss"))
-        .ok_or_else(|| Error::NoMap(".bss".to_owned()))?;
+        .find(|map| map.name().to_string_lossy().ends_with(section))
+        .ok_or_else(|| Error::NoMap(section.to_owned()))?;
     MapHandle::try_from(&found).map_err(kernel("duplicate a map's descriptor"))
 }
 
-/// Offset of `wanted` in `struct host`.
-const WANTED: usize = 16 + 3 * 8;
+/// Offsets in `struct host`.
+const HOOKS: usize = 16 + 3 * 8;
+const FOUND: usize = HOOKS + 8;
+const WANTED: usize = FOUND + 8;
 
+/// Called before anything is attached: the programs count in the same variables.
 fn want(host: &MapHandle, kind: Kind) -> Result<(), Error> {
+    set_variable(host, WANTED + kind as usize)
+}
+
+fn set_variable(host: &MapHandle, offset: usize) -> Result<(), Error> {
     let key = 0u32.to_ne_bytes();
     let mut value =
         host.lookup(&key, MapFlags::ANY).map_err(kernel("read the programs' variables"))?.unwrap_or_default();
-    if let Some(byte) = value.get_mut(WANTED + kind as usize) {
+    if let Some(byte) = value.get_mut(offset) {
         *byte = 1;
     }
     host.update(&key, &value, MapFlags::ANY).map_err(kernel("write the programs' variables"))
@@ -657,23 +684,21 @@ fn configure(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the table of calls, and puts a program into the slot of each call that is to be seen.
+/// Writes the programs that calls are handed to, and the table of the calls that are to be seen.
 fn fill_tables(object: &Object, calls: &Calls, options: &Options) -> Result<(), Error> {
-    let table = map(object, "calls")?;
     let programs = map(object, "programs")?;
-    for (slot, call) in calls.slots() {
-        if !seen(call, options) {
-            continue;
-        }
+    for program in Program::ALL {
+        let found = object.progs().find(|loaded| loaded.name() == program.name());
+        let fd = found.ok_or_else(|| Error::NoMap(program.name().to_owned()))?.as_fd().as_raw_fd();
+        programs
+            .update(&u32::from(program.number()).to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
+            .map_err(kernel("write the table of programs"))?;
+    }
+    let table = map(object, "calls")?;
+    for (slot, call) in calls.slots().filter(|(_, call)| seen(call, options)) {
         table
             .update(&slot.to_ne_bytes(), &call.to_bytes(), MapFlags::ANY)
             .map_err(kernel("write the table of calls"))?;
-        let Some(program) = object.progs().find(|program| program.name() == call.program.name()) else {
-            continue;
-        };
-        programs
-            .update(&slot.to_ne_bytes(), &program.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)
-            .map_err(kernel("write the table of programs"))?;
     }
     Ok(())
 }
@@ -741,8 +766,8 @@ fn start_folding(object: &Object, options: &Options) -> Result<Option<Folding>, 
     if options.fold.is_zero() {
         return Ok(None);
     }
-    let inner = [map(object, "fold_first")?, map(object, "fold_second")?];
-    Folding::start(map(object, "folds")?, inner, options.fold)
+    let turns = [map(object, "fold_first")?, map(object, "fold_second")?];
+    Folding::start(variables(object, ".data.turn")?, map(object, "fold_wait")?, turns, options.fold)
         .map(Some)
         .map_err(|error| Error::Kernel { what: "start a thread".to_owned(), error: error.to_string() })
 }

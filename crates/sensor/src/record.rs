@@ -64,6 +64,9 @@ const INDEX_ABOVE_MOUNT: u8 = 16;
 
 const FLAG_CUT: u8 = 1;
 
+/// What a security hook noted stands at the index of the argument, plus this (`INDEX_NOTED`).
+const NOTED: u8 = 16;
+
 const FILE_UPPER: u32 = 1;
 const FILE_NAMELESS: u32 = 2;
 
@@ -273,8 +276,15 @@ impl<'a> Record<'a> {
         self.argument(position) as u32
     }
 
-    /// A text argument, by its place among the texts of the call.
+    /// A text argument, by its place among the texts of the call; the kernel's own copy where a hook noted it.
     pub(crate) fn text(&self, index: u8) -> Text {
+        if let Some(found) = self.find(TEXT_KERNEL, NOTED + index) {
+            return Text {
+                text: string(found.bytes),
+                source: Source::Kernel,
+                cut: found.flags & FLAG_CUT != 0,
+            };
+        }
         if let Some(found) = self.find(TEXT_USER, index) {
             return Text {
                 text: string(found.bytes),
@@ -292,6 +302,9 @@ impl<'a> Record<'a> {
 
     /// A text argument that names a file, from the directory it counts from where it is relative.
     pub(crate) fn named(&self, index: u8) -> Text {
+        if let Some(resolved) = self.path(NOTED + index) {
+            return resolved;
+        }
         let text = self.text(index);
         if text.text.starts_with('/') {
             return text;
@@ -393,8 +406,9 @@ impl<'a> Record<'a> {
         Some((before, namespaces(&mut reader)))
     }
 
+    /// A block, the kernel's own copy where a hook noted it.
     pub(crate) fn block(&self, index: u8) -> Option<&'a [u8]> {
-        self.find(BLOCK, index).map(|found| found.bytes)
+        self.find(BLOCK, NOTED + index).or_else(|| self.find(BLOCK, index)).map(|found| found.bytes)
     }
 
     /// A number of a block, at an offset.

@@ -30,6 +30,8 @@ pub(crate) enum Verb {
     Watch(Box<crate::watch::Arguments>),
     /// Ask the event store what `watch` has seen
     Events(Events),
+    /// Tell what a change made worse, against a revision of git: annotations, SARIF, JUnit
+    Ci(crate::ci::Arguments),
     /// Write the approved state, or tell what became worse since
     Baseline(crate::baseline::Arguments),
     /// Check, test or begin a policy: what is allowed here

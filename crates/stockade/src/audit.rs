@@ -97,12 +97,7 @@ fn exit_code(arguments: &Audit, report: &Report<'_>, fails_standard: bool) -> u8
     if !world.problems.is_empty() {
         return 2;
     }
-    let threshold = match arguments.threshold {
-        Threshold::Low => Severity::Low,
-        Threshold::Medium => Severity::Medium,
-        Threshold::High => Severity::High,
-        Threshold::Critical => Severity::Critical,
-    };
+    let threshold: Severity = arguments.threshold.into();
     if fails_standard || report.waived.has_expired() {
         return 1;
     }
@@ -145,6 +140,17 @@ fn decided(decisions: &[(usize, Decision)]) -> u8 {
         (true, _) => 1,
         (false, true) => 2,
         (false, false) => 0,
+    }
+}
+
+impl From<Threshold> for Severity {
+    fn from(threshold: Threshold) -> Severity {
+        match threshold {
+            Threshold::Low => Severity::Low,
+            Threshold::Medium => Severity::Medium,
+            Threshold::High => Severity::High,
+            Threshold::Critical => Severity::Critical,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod arguments;
 mod audit;
 mod baseline;
+mod ci;
 mod events;
 mod explain;
 mod facts;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Verb::Explain(explain) => explain::run(explain),
         Verb::Watch(arguments) => watch::run(arguments),
         Verb::Events(events) => events::run(events),
+        Verb::Ci(arguments) => ci::run(arguments),
         Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),

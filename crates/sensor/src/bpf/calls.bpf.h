@@ -76,15 +76,9 @@ static __always_inline bool watched_task(struct thread *thread, struct call *cal
 	return thread || settings.host_events || call->flags & CALL_HOST;
 }
 
-/* The thread's entry; for one that found no room, one is made now. */
-static __always_inline struct thread *member(struct task_struct *task)
-{
-	return thread_of(TASK(task, pid));
-}
-
 /* The task that a number means in the pid namespace of the current task: what find_vpid() does (kernel/pid.c), with
  * the steps of idr_find() in lib/radix-tree.c and include/linux/xarray.h. */
-static __noinline u64 find_task(u64 own_pid, u32 number)
+__noinline u64 find_task(u64 own_pid, u32 number)
 {
 	struct pid *own = (void *)own_pid;
 	struct pid_namespace *ns = NULL;
@@ -124,7 +118,7 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 	/* The slot may be another number's where the tree is lower than the number is long. */
 	if (inside_number(pid) != number + base && READ(pid, level) == level)
 		return 0;
-	first = READ(pid, tasks[PIDTYPE_PID].first);
+	first = BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first);
 	if (!first)
 		return 0;
 	return (u64)first - bpf_core_field_offset(struct task_struct, pid_links);
@@ -149,22 +143,80 @@ static __always_inline void attach_directory(struct record *record, struct task_
 	struct file *file;
 
 	if (descriptor == AT_FDCWD) {
-		attach_path(record, 8 + index, (u64)READ(task, fs, pwd.mnt),
-			    (u64)READ(task, fs, pwd.dentry));
+		attach_path(RECORD_TASK, 8 + index, (u64)BPF_CORE_READ(task, fs, pwd.mnt),
+			    (u64)BPF_CORE_READ(task, fs, pwd.dentry));
 		return;
 	}
 	file = file_of(task, descriptor);
 	if (file)
-		attach_path(record, 8 + index, (u64)READ(file, f_path.mnt), (u64)READ(file, f_path.dentry));
+		attach_path(RECORD_TASK, 8 + index, (u64)BPF_CORE_READ(file, f_path.mnt), (u64)BPF_CORE_READ(file, f_path.dentry));
 }
 
+#define O_ACCMODE 3
+
+/* What makes two opens the same: the process, the file, the mount it came through, reading or writing. The inode's
+ * number stands there beside its address, which may be another's by and by. */
+static __always_inline void open_key(struct fold_key *key, struct task_struct *task, struct file *file, u32 slot)
+{
+	struct inode *inode = READ(file, f_inode);
+
+	key->object = (u64)inode;
+	key->way = (u64)READ(file, f_path.mnt);
+	key->detail = READ(inode, i_ino) << 2 | (READ(file, f_flags) & O_ACCMODE);
+	key->process = TASK(task, tgid);
+	key->kind = KIND_OPEN;
+	key->number = slot;
+}
+
+/* Whether this open repeats one that was looked at in this window, which was not rare; in bulk it is counted. Keys are
+ * those of members of containers only, so a process of the host has no use for looking one up. */
+static __always_inline bool repeats_open(struct task_struct *task, u32 slot, s64 result)
+{
+	struct fold_key key;
+	struct fold *fold;
+	struct file *file;
+
+	if (!settings.fold || result < 0 || TASK(task, nsproxy, mnt_ns, ns.inum) == host.mount)
+		return false;
+	file = peek_file(task, result);
+	if (!file)
+		return false;
+	open_key(&key, task, file, slot);
+	fold = find_fold(&key);
+	if (!fold)
+		return false;
+	if (host.wanted[KIND_OPEN])
+		__sync_fetch_and_add(&fold->count, 1);
+	return true;
+}
+
+/* The way from a call's number to its program. The numbers of the programs are constants, so that the tail calls become
+ * direct jumps. */
 SEC("tp_btf/sys_exit")
 int call_exit(u64 *ctx)
 {
 	struct pt_regs *regs = (void *)ctx[0];
-	u32 slot = slot_of(regs, current_task());
+	struct task_struct *task = current_task();
+	u32 slot = slot_of(regs, task);
+	struct call *call = bpf_map_lookup_elem(&calls, &slot);
 
-	bpf_tail_call(ctx, &programs, slot);
+	if (!call)
+		return 0;
+	switch (call->program) {
+	case PROGRAM_ANY:
+		bpf_tail_call_static(ctx, &programs, PROGRAM_ANY);
+		break;
+	case PROGRAM_OPEN:
+		if (!repeats_open(task, slot, ctx[1]))
+			bpf_tail_call_static(ctx, &programs, PROGRAM_OPEN);
+		break;
+	case PROGRAM_SOCKET:
+		bpf_tail_call_static(ctx, &programs, PROGRAM_SOCKET);
+		break;
+	case PROGRAM_RECEIVED:
+		bpf_tail_call_static(ctx, &programs, PROGRAM_RECEIVED);
+		break;
+	}
 	return 0;
 }
 
@@ -200,6 +252,27 @@ static __always_inline bool begin_call(struct call_context *c, struct pt_regs *r
 	return true;
 }
 
+/* Takes over what a security hook noted in this call. */
+__noinline int attach_noted(u32 which, u32 thread)
+{
+	struct record *record = record_of(which);
+	struct attachment *to = next_attachment(record);
+	struct noted *noted = bpf_map_lookup_elem(&notes, &thread);
+	u32 length;
+
+	if (!to || !noted)
+		return 0;
+	length = noted->head.size - sizeof(struct head);
+	if (length < NOTED_MAX) {
+		asm volatile("" : "+r"(length));
+		length &= NOTED_MAX - 1;
+		bpf_probe_read_kernel(to, length, noted->rest);
+		record->head.size += length;
+	}
+	bpf_map_delete_elem(&notes, &thread);
+	return 0;
+}
+
 static __always_inline bool test_holds(struct call *call, struct pt_regs *regs, bool compat)
 {
 	u64 value = argument(regs, compat, (call->test_position - 1) & 7);
@@ -221,7 +294,7 @@ static __always_inline bool test_holds(struct call *call, struct pt_regs *regs, 
 }
 
 /* The type of a file system context: the kernel names such a file "[fscontext]" (fs/fsopen.c). */
-static __noinline int attach_context(struct record *record, u64 file_address)
+__noinline int attach_context(u32 which, u64 file_address)
 {
 	struct file *file = (void *)file_address;
 	struct fs_context *context;
@@ -233,7 +306,7 @@ static __noinline int attach_context(struct record *record, u64 file_address)
 	if (name != 0x65746e6f6373665bull) /* "[fsconte" */
 		return 0;
 	context = READ(file, private_data);
-	attach_kernel_text(record, 2, READ(context, fs_type, name));
+	attach_kernel_text(which, 2, (u64)BPF_CORE_READ(context, fs_type, name));
 	return 0;
 }
 
@@ -270,13 +343,13 @@ int call_any(u64 *ctx)
 	for (i = 0; i < 4; i++) {
 		if (!c.call->text[i])
 			continue;
-		if (attach_user_text(c.record, i, at_position(c.record, c.call->text[i])) == 1 && i < 2 &&
+		if (attach_user_text(RECORD_TASK, i, at_position(c.record, c.call->text[i])) == 1 && i < 2 &&
 		    c.call->directory[i])
 			attach_directory(c.record, task, i, c.call->directory[i]);
 	}
 	for (i = 0; i < 2; i++) {
 		if (c.call->file[i])
-			attach_file(c.record, i, (u64)file_of(task, (u32)at_position(c.record, c.call->file[i])));
+			attach_file(RECORD_TASK, i, (u64)file_of(task, (u32)at_position(c.record, c.call->file[i])));
 	}
 	if (c.call->process) {
 		u32 number = at_position(c.record, c.call->process);
@@ -285,19 +358,21 @@ int call_any(u64 *ctx)
 			struct file *file = file_of(task, number);
 
 			if (file)
-				attach_found_task(c.record, 0, task_of_pid(pid_of_file(file)));
+				attach_task(c.record, 0, task_of_pid(pid_of_file(file)));
 		} else if ((s32)number > 0) {
-			attach_found_task(c.record, 0, find_task((u64)READ(task, group_leader, thread_pid), number));
+			attach_task(c.record, 0, find_task((u64)BPF_CORE_READ(task, group_leader, thread_pid), number));
 		}
 	}
 	if (c.call->block)
-		attach_block(c.record, 0, at_position(c.record, c.call->block), c.call->block_size);
+		attach_block(RECORD_TASK, 0, at_position(c.record, c.call->block), c.call->block_size);
 	if (c.call->flags & CALL_CONTEXT)
-		attach_context(c.record, (u64)file_of(task, (u32)at_position(c.record, 1)));
+		attach_context(RECORD_TASK, (u64)file_of(task, (u32)at_position(c.record, 1)));
+	if (host.hooks && c.call->flags & CALL_NOTED)
+		attach_noted(RECORD_TASK, TASK(task, pid));
 	if (c.call->after == AFTER_WORKING_DIRECTORY && result >= 0)
-		attach_path(c.record, 0, (u64)READ(task, fs, pwd.mnt), (u64)READ(task, fs, pwd.dentry));
+		attach_path(RECORD_TASK, 0, (u64)BPF_CORE_READ(task, fs, pwd.mnt), (u64)BPF_CORE_READ(task, fs, pwd.dentry));
 	if (c.call->after == AFTER_ROOT && result >= 0)
-		attach_path(c.record, 0, (u64)READ(task, fs, root.mnt), (u64)READ(task, fs, root.dentry));
-	send(c.record, lane);
+		attach_path(RECORD_TASK, 0, (u64)BPF_CORE_READ(task, fs, root.mnt), (u64)BPF_CORE_READ(task, fs, root.dentry));
+	send(RECORD_TASK, lane);
 	return 0;
 }

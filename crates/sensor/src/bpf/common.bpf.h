@@ -61,6 +61,8 @@ struct host {
 	u64 threads_missed;
 	u64 containers_missed;
 	u64 fold_missed;
+	u64 hooks; /* the layer of security hooks is there */
+	u64 found; /* the loader has seen what the host is: the iterator tells of tasks from now on */
 	u8 wanted[KINDS]; /* bulk kinds that somebody asked for */
 };
 struct host host SEC(".bss") = {};
@@ -112,15 +114,15 @@ struct {
 	__uint(max_entries, 8 << 20);
 } bulk SEC(".maps");
 
-/* Programs of system calls by number, those of the 32-bit table from COMPAT_SLOT on. An empty slot is a call that
- * nobody watches: that is the whole test. */
+/* The programs that system calls are handed to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, CALL_SLOTS);
+	__uint(max_entries, PROGRAMS);
 	__type(key, u32);
 	__type(value, u32);
 } programs SEC(".maps");
 
+/* System calls by number, those of the 32-bit table from COMPAT_SLOT on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CALL_SLOTS);
@@ -184,9 +186,10 @@ struct {
 	__type(value, struct budget);
 } budgets SEC(".maps");
 
-/* Repeats. The first event of a key is sent, the next ones are only counted. The loader puts the second map in the
- * first one's place at every interval and reads the one that was taken out; updating an array of maps waits until no
- * program can still hold it (maybe_wait_bpf_programs(), kernel/bpf/syscall.c), so no count is lost between. */
+/* Repeats. The first event of a key is sent, the next ones are only counted. At every interval the loader says that
+ * the other map is to be used from now on (`fold_turn`), waits until no program can still hold the first, and
+ * reads it. The wait is an update of an array of maps, which returns when all programs that ran before it have ended
+ * (maybe_wait_bpf_programs(), kernel/bpf/syscall.c), so no count is lost between. */
 struct fold_key {
 	u64 object;
 	u64 way;
@@ -208,6 +211,9 @@ struct fold_map {
 	__type(value, struct fold);
 };
 
+/* 0: the first map is in use; 1: the second. By itself, since the loader writes it while programs run. */
+volatile u64 fold_turn SEC(".data.turn") = 0;
+
 struct fold_map fold_first SEC(".maps");
 struct fold_map fold_second SEC(".maps");
 
@@ -216,7 +222,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__array(values, struct fold_map);
-} folds SEC(".maps") = { .values = { &fold_first } };
+} fold_wait SEC(".maps") = { .values = { &fold_first } };
 
 struct record {
 	struct head head;
@@ -226,7 +232,14 @@ struct record {
 
 /* One record a processor: tracepoint programs run with preemption off. The second is for those that may run in an
  * interrupt, the third for the iterator, which may be preempted. */
-enum { RECORD_TASK, RECORD_INTERRUPT, RECORD_ITERATOR, RECORDS };
+enum {
+	RECORD_TASK,
+	RECORD_INTERRUPT,
+	RECORD_ITERATOR,
+	/* Security hooks may be preempted by each other: each takes a free one, see hooks.bpf.c. */
+	RECORD_HOOKS,
+	RECORDS = RECORD_HOOKS + 4,
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -235,11 +248,48 @@ struct {
 	__type(value, struct record);
 } records SEC(".maps");
 
+/* What a security hook saw the kernel resolve in the call that a thread is in: the beginning of a record, whose
+ * attachments the call's own record takes over at its exit. */
+#define NOTED_MAX 2048
+
+struct noted {
+	struct head head;
+	u8 rest[NOTED_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct noted);
+} notes SEC(".maps");
+
 /* ---- tasks ---- */
 
 static __always_inline struct thread *thread_of(u32 tid)
 {
 	return bpf_map_lookup_elem(&threads, &tid);
+}
+
+/* An argument of a tracepoint or hook as a number. Loaded as it stands it would be a pointer that the verifier knows, and those
+ * cannot be handed to functions that are verified by themselves (nor can what READ gives with CAST). */
+static __always_inline u64 argument_at(u64 *ctx, int position)
+{
+	u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), ctx + position);
+	return number;
+}
+
+/* The thread's entry. A worker of io_uring, whose making no tracepoint tells, stands for the first thread of its process
+ * (create_io_thread() in kernel/fork.c). */
+static __always_inline struct thread *member(struct task_struct *task)
+{
+	struct thread *thread = thread_of(TASK(task, pid));
+
+	if (!thread && TASK(task, flags) & PF_IO_WORKER)
+		thread = thread_of(TASK(task, tgid));
+	return thread;
 }
 
 /* The container of a mount namespace; for threads that found no room in `threads`. */
@@ -292,10 +342,8 @@ static __always_inline u64 capability_set(const struct cred *cred, u32 offset)
 	return set;
 }
 
-/* Credentials of a task: `real` are its own, the others those it acts with at this moment. */
-static __always_inline void read_credentials(struct credentials *to, struct task_struct *task, bool real)
+static __always_inline void read_cred(struct credentials *to, const struct cred *cred)
 {
-	const struct cred *cred = real ? TASK(task, real_cred) : TASK(task, cred);
 	u32 first = bpf_core_field_offset(struct cred, uid);
 	u32 caps = bpf_core_field_offset(struct cred, cap_inheritable);
 
@@ -321,15 +369,21 @@ static __always_inline void read_credentials(struct credentials *to, struct task
 		to->bounding = capability_set(cred, bpf_core_field_offset(struct cred, cap_bset));
 		to->ambient = capability_set(cred, bpf_core_field_offset(struct cred, cap_ambient));
 	}
-	to->user_namespace = TASK(cred, user_ns, ns.inum);
+	to->user_namespace = READ(cred, user_ns, ns.inum);
+	to->unused = 0;
+}
+
+/* Credentials of a task: its own, and not those that it may act with for a moment. */
+static __always_inline void read_credentials(struct credentials *to, struct task_struct *task)
+{
+	read_cred(to, TASK(task, real_cred));
 	to->no_new_privileges = TASK(task, atomic_flags) & 1; /* PFA_NO_NEW_PRIVS, bit 0 */
 	to->seccomp = bpf_core_field_exists(task->seccomp.mode) ? TASK(task, seccomp.mode) : 0;
-	to->unused = 0;
 }
 
 static __always_inline void read_identity(struct identity *to, struct task_struct *task)
 {
-	read_credentials(&to->credentials, task, true);
+	read_credentials(&to->credentials, task);
 	to->user = to->credentials.user_namespace;
 	to->mount = TASK(task, nsproxy, mnt_ns, ns.inum);
 	to->network = TASK(task, nsproxy, net_ns, ns.inum);
@@ -372,8 +426,11 @@ static __noinline void fill_actor(struct head *head, struct task_struct *task)
 /* Where the next attachment goes, or a place that is never sent when the record is full. */
 static __always_inline struct attachment *next_attachment(struct record *record)
 {
-	u32 at = record->head.size;
+	u32 at;
 
+	if (!record)
+		return NULL;
+	at = record->head.size;
 	if (at >= RECORD_MAX) {
 		record->head.flags |= HEAD_FULL;
 		return NULL;
@@ -394,8 +451,9 @@ static __always_inline void close_attachment(struct record *record, struct attac
 	record->head.size += (sizeof(*attachment) + length + 7) & ~7u;
 }
 
-static __noinline int attach_user_text(struct record *record, u32 index, u64 pointer)
+__noinline int attach_user_text(u32 which, u32 index, u64 pointer)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
@@ -411,14 +469,15 @@ static __noinline int attach_user_text(struct record *record, u32 index, u64 poi
 	return length > 1 && *(u8 *)(attachment + 1) == '/' ? 2 : 1;
 }
 
-static __noinline int attach_kernel_text(struct record *record, u32 index, const void *pointer)
+__noinline int attach_kernel_text(u32 which, u32 index, u64 pointer)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
 	if (!attachment || !pointer)
 		return 0;
-	length = bpf_probe_read_kernel_str(attachment + 1, TEXT_MAX, pointer);
+	length = bpf_probe_read_kernel_str(attachment + 1, TEXT_MAX, (void *)pointer);
 	if (length < 0)
 		return 0;
 	close_attachment(record, attachment, ATTACH_TEXT_KERNEL, index, length >= TEXT_MAX ? FLAG_CUT : 0,
@@ -427,8 +486,9 @@ static __noinline int attach_kernel_text(struct record *record, u32 index, const
 }
 
 /* Up to BLOCK_MAX bytes of user memory. */
-static __noinline int attach_block(struct record *record, u32 index, u64 pointer, u64 length)
+__noinline int attach_block(u32 which, u32 index, u64 pointer, u64 length)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	u8 flags = 0;
 
@@ -451,18 +511,24 @@ static __noinline int attach_block(struct record *record, u32 index, u64 pointer
 /* Writes the names from `dentry` up to the root of its mount tree after `done` bytes of an attachment that begins at
  * the record's end; gives how many bytes there are then, and above the lowest 16 bits how many of them are within the
  * mount; or -1 where not all names fitted.
- * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names. */
-static __noinline long write_path(struct record *record, u32 done, u64 mount_address, u64 dentry_address)
+ * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names.
+ * Every pointer here is a number to the verifier: with types among them it looks at each step of the loop many times. */
+__noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_address)
 {
 	struct vfsmount *vfsmount = (void *)mount_address;
 	struct dentry *dentry = (void *)dentry_address;
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	struct dentry *mount_root = READ(mount, mnt.mnt_root);
-	u32 start = record->head.size + sizeof(struct attachment) + done;
-	u32 at = start;
+	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
+	struct record *record = record_of(which);
+	u32 start, at;
 	u64 within = 0;
 	bool left = false;
 	int i;
+
+	if (!record)
+		return -1;
+	start = record->head.size + sizeof(struct attachment) + done;
+	at = start;
 
 	for (i = 0; i < PATH_PARTS; i++) {
 		struct {
@@ -474,24 +540,24 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 		long length;
 
 		if (dentry == mount_root) {
-			struct mount *up = READ(mount, mnt_parent);
+			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
 
 			if (!left)
 				within = at - start;
 			left = true;
 			if (up == mount || !up)
 				return (at - start) | within << 16;
-			dentry = READ(mount, mnt_mountpoint);
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = up;
-			mount_root = READ(mount, mnt.mnt_root);
+			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 			continue;
 		}
 		/* d_parent and d_name stand in a row unless the kernel's structures are shuffled. */
 		if (bpf_core_field_offset(struct dentry, d_name) == bpf_core_field_offset(struct dentry, d_parent) + 8) {
 			bpf_probe_read_kernel(&link, sizeof(link), (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
 		} else {
-			link.parent = READ(dentry, d_parent);
-			link.name = READ(dentry, d_name.name);
+			link.parent = BPF_CORE_READ(dentry, d_parent);
+			link.name = BPF_CORE_READ(dentry, d_name.name);
 		}
 		parent = link.parent;
 		if (parent == dentry || !parent) {
@@ -517,19 +583,21 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 }
 
 /* The names from `dentry` up to the root of its file system. */
-static __noinline int attach_names(struct record *record, u32 index, u64 dentry_address)
+__noinline int attach_names(u32 which, u32 index, u64 dentry_address)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct dentry *dentry = (void *)dentry_address;
-	u32 start = record->head.size + sizeof(struct attachment);
-	u32 at = start;
+	u32 start, at;
 	u8 flags = FLAG_CUT;
 	int i;
 
-	if (!attachment)
+	if (!record || !attachment)
 		return 0;
+	start = record->head.size + sizeof(struct attachment);
+	at = start;
 	for (i = 0; i < PATH_PARTS; i++) {
-		struct dentry *parent = READ(dentry, d_parent);
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 		long length;
 
 		if (parent == dentry || !parent) {
@@ -542,7 +610,7 @@ static __noinline int attach_names(struct record *record, u32 index, u64 dentry_
 		at &= 16383;
 		if (at > RECORD_MAX + 1024)
 			break;
-		length = bpf_probe_read_kernel_str((void *)record + at, 256, READ(dentry, d_name.name));
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(dentry, d_name.name));
 		if (length < 0)
 			break;
 		at += length & 511;
@@ -552,14 +620,15 @@ static __noinline int attach_names(struct record *record, u32 index, u64 dentry_
 	return 0;
 }
 
-static __noinline int attach_path(struct record *record, u32 index, u64 mount, u64 dentry)
+__noinline int attach_path(u32 which, u32 index, u64 mount, u64 dentry)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
 	if (!attachment || !dentry)
 		return 0;
-	length = write_path(record, 0, mount, dentry);
+	length = write_path(which, 0, mount, dentry);
 	close_attachment(record, attachment, ATTACH_PATH, index, length < 0 ? FLAG_CUT : 0, length < 0 ? 0 : length & 8191);
 	return 0;
 }
@@ -574,6 +643,22 @@ static __always_inline struct file *file_of(struct task_struct *task, u64 descri
 	all = TASK(task, files, fdt, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), all + descriptor);
 	return file;
+}
+
+/* The same without a call where that is possible. What it gives cannot be handed on to a function. */
+static __always_inline struct file *peek_file(struct task_struct *task, u64 descriptor)
+{
+#ifdef CAST
+	struct file **all;
+
+	if (descriptor >= TASK(task, files, fdt, max_fds))
+		return NULL;
+	all = TASK(task, files, fdt, fd);
+	/* A pointer in memory, read as the only field of a type that has one. */
+	return (struct file *)READ((struct hlist_head *)(all + descriptor), first);
+#else
+	return file_of(task, descriptor);
+#endif
 }
 
 #define OVERLAYFS_MAGIC 0x794c7630
@@ -635,14 +720,15 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 
 static __always_inline u64 task_of_pid(struct pid *pid)
 {
-	struct hlist_node *first = pid ? READ(pid, tasks[PIDTYPE_PID].first) : NULL;
+	struct hlist_node *first = pid ? BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first) : NULL;
 
 	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
 }
 
 /* attach_task() for a task that was found by address. */
-static __noinline int attach_found_task(struct record *record, u32 index, u64 address)
+__noinline int attach_found_task(u32 which, u32 index, u64 address)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct task_struct *task = (void *)address;
 	struct task_part *part;
@@ -665,23 +751,24 @@ static __noinline int attach_found_task(struct record *record, u32 index, u64 ad
 #define PROC_SUPER_MAGIC 0x9fa0
 
 /* What a path or a file leaves out: its names above the root of its mount, and whose file of /proc it is. */
-static __noinline int attach_file_origin(struct record *record, u32 index, u64 mount_root, u64 inode_address)
+__noinline int attach_file_origin(u32 which, u32 index, u64 mount_root, u64 inode_address)
 {
 	struct dentry *root = (void *)mount_root;
 	struct inode *inode = (void *)inode_address;
 	struct proc_inode *proc;
 
 	if (READ(root, d_parent) != root)
-		attach_names(record, INDEX_ABOVE_MOUNT + index, mount_root);
+		attach_names(which, INDEX_ABOVE_MOUNT + index, mount_root);
 	if (READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
 		return 0;
 	proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
-	attach_found_task(record, INDEX_PROCESS + index, task_of_pid(READ(proc, pid)));
+	attach_found_task(which, INDEX_PROCESS + index, task_of_pid(BPF_CORE_READ(proc, pid)));
 	return 0;
 }
 
-static __noinline int attach_file(struct record *record, u32 index, u64 file_address)
+__noinline int attach_file(u32 which, u32 index, u64 file_address)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct file *file = (void *)file_address;
 	struct file_part *part;
@@ -691,12 +778,13 @@ static __noinline int attach_file(struct record *record, u32 index, u64 file_add
 		return 0;
 	part = (void *)(attachment + 1);
 	fill_file(part, file_address, record->head.identity.mount);
-	length = write_path(record, sizeof(struct file_part), (u64)READ(file, f_path.mnt),
-			    (u64)READ(file, f_path.dentry));
+	length = write_path(which, sizeof(struct file_part), (u64)BPF_CORE_READ(file, f_path.mnt),
+			    (u64)BPF_CORE_READ(file, f_path.dentry));
 	part->within = length < 0 ? 0 : length >> 16;
 	close_attachment(record, attachment, ATTACH_FILE, index, length < 0 ? FLAG_CUT : 0,
 			 sizeof(struct file_part) + (length < 0 ? 0 : length & 8191));
-	attach_file_origin(record, index, (u64)READ(file, f_path.mnt, mnt_root), (u64)READ(file, f_inode));
+	attach_file_origin(which, index, (u64)BPF_CORE_READ(file, f_path.mnt, mnt_root),
+			   (u64)BPF_CORE_READ(file, f_inode));
 	return 0;
 }
 
@@ -710,9 +798,11 @@ static __always_inline void attach_identity(struct record *record, u32 index, st
 	close_attachment(record, attachment, ATTACH_CREDENTIALS, index, 0, sizeof(*identity));
 }
 
-static __noinline int attach_task(struct record *record, u32 index, struct task_struct *task)
+/* `address` is a task's, known to the verifier or not. */
+static __noinline int attach_task(struct record *record, u32 index, u64 address)
 {
 	struct attachment *attachment = next_attachment(record);
+	struct task_struct *task = (void *)address;
 	struct task_part *part;
 	struct thread *thread;
 
@@ -732,7 +822,7 @@ static __noinline int attach_task(struct record *record, u32 index, struct task_
 
 /* ---- lanes ---- */
 
-static __noinline int count_loss(u64 container, u32 kind, u32 lane)
+__noinline int count_loss(u64 container, u32 kind, u32 lane)
 {
 	struct loss_key key = { .container = container, .kind = kind, .lane = lane };
 	struct loss *loss = bpf_map_lookup_elem(&losses, &key);
@@ -760,7 +850,7 @@ static __noinline int count_loss(u64 container, u32 kind, u32 lane)
 }
 
 /* Whether the container may still send a rare event in this second. Two processors may each see the last one free. */
-static __noinline int within_budget(u64 container, u64 now)
+__noinline int within_budget(u64 container, u64 now)
 {
 	struct budget *budget = bpf_map_lookup_elem(&budgets, &container);
 	u64 second = now >> 30;
@@ -781,13 +871,16 @@ static __noinline int within_budget(u64 container, u64 now)
 	return 1;
 }
 
-static __noinline int send(struct record *record, u32 lane)
+__noinline int send(u32 which, u32 lane)
 {
-	u32 size = record->head.size;
-	u32 slot;
+	struct record *record = record_of(which);
+	u32 size, slot;
 	u64 *count;
 	long failed;
 
+	if (!record)
+		return 0;
+	size = record->head.size;
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.cpu = bpf_get_smp_processor_id();
 	if (lane == LANE_RARE && !within_budget(record->head.container, record->head.time))
@@ -814,22 +907,29 @@ static __noinline int send(struct record *record, u32 lane)
 	return 0;
 }
 
-static __always_inline void *fold_map(void)
+static __always_inline struct fold *find_fold(struct fold_key *key)
 {
-	u32 zero = 0;
-
-	return settings.fold ? bpf_map_lookup_elem(&folds, &zero) : NULL;
+	if (fold_turn)
+		return bpf_map_lookup_elem(&fold_second, key);
+	return bpf_map_lookup_elem(&fold_first, key);
 }
 
-/* Notes that a key was met in this window; the entry of one who was faster, which then counts it, or none. */
-static __noinline struct fold *note_key(void *map, struct fold_key *key, u64 container)
+/* Notes that a key was met in this window; the entry of one who was faster, which then counts it, or none.
+ * The turn is read once: an entry made in the map that was just taken out is read with the others. */
+static __noinline struct fold *note_key(struct fold_key *key, u64 container)
 {
 	struct fold fresh = { .container = container };
 	struct fold *fold;
 
-	if (!bpf_map_update_elem(map, key, &fresh, BPF_NOEXIST))
-		return NULL;
-	fold = bpf_map_lookup_elem(map, key);
+	if (fold_turn) {
+		if (!bpf_map_update_elem(&fold_second, key, &fresh, BPF_NOEXIST))
+			return NULL;
+		fold = bpf_map_lookup_elem(&fold_second, key);
+	} else {
+		if (!bpf_map_update_elem(&fold_first, key, &fresh, BPF_NOEXIST))
+			return NULL;
+		fold = bpf_map_lookup_elem(&fold_first, key);
+	}
 	if (!fold)
 		__sync_fetch_and_add(&host.fold_missed, 1);
 	return fold;
@@ -877,7 +977,7 @@ static __noinline int compare_identity(struct record *record, struct thread *thr
 		record->head.kind = KIND_UNEXPLAINED_GAIN;
 		record->head.entry = ENTRY_KERNEL;
 		attach_identity(record, IDENTITY_BEFORE, &thread->seen);
-		send(record, LANE_RARE);
+		send(RECORD_TASK, LANE_RARE);
 		record->head.kind = kind;
 		record->head.entry = entry;
 		record->head.size = size;

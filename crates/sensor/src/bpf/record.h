@@ -29,6 +29,7 @@ enum kind {
 	KIND_TAMPERING = 13,
 	KIND_CAPABILITY_USED = 14,
 	KIND_CONNECT = 15,
+	KIND_RENAME = 50,
 	KIND_RECEIVED_FILE = 62,
 };
 
@@ -69,6 +70,9 @@ struct attachment {
 	u8 flags;
 	u32 length;
 };
+
+/* Attachments from a security hook stand at the index of the argument that they are about, plus this. */
+#define INDEX_NOTED 16
 
 struct credentials {
 	u32 uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
@@ -188,7 +192,8 @@ struct call {
 	u8 after;        /* enum call_after */
 	u8 address;      /* of a socket address, its length at the next position */
 	u8 socket;       /* of a socket's descriptor */
-	u32 unused;
+	u8 program;      /* enum call_program */
+	u8 unused[3];
 	u64 mask;        /* of the test */
 };
 
@@ -201,6 +206,16 @@ enum call_flag {
 	CALL_NOT_ZERO = 8, /* not where it returned 0: the child's side of clone */
 	CALL_HOST = 16,    /* told of processes outside containers too */
 	CALL_CONTEXT = 32, /* the first argument is a file system context, whose type is told as the third text */
+	CALL_NOTED = 64,   /* a security hook may have noted what the kernel resolved */
+};
+
+enum call_program {
+	PROGRAM_NONE = 0, /* nobody watches this call */
+	PROGRAM_ANY = 1,
+	PROGRAM_OPEN = 2,
+	PROGRAM_SOCKET = 3,
+	PROGRAM_RECEIVED = 4,
+	PROGRAMS,
 };
 
 /* Where the test holds the call is rare, elsewhere it is bulk. */

@@ -66,6 +66,18 @@ pub(crate) enum Program {
 }
 
 impl Program {
+    pub(crate) const ALL: [Program; 4] = [Program::Any, Program::Open, Program::Socket, Program::Received];
+
+    /// Its place in the programs' table (`enum call_program`); 0 is a call that nobody watches.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Program::Any => 1,
+            Program::Open => 2,
+            Program::Socket => 3,
+            Program::Received => 4,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Program::Any => "call_any",
@@ -107,6 +119,9 @@ pub(crate) const NOT_ZERO: u8 = 8;
 pub(crate) const HOST: u8 = 16;
 /// The first argument is a file system context.
 pub(crate) const CONTEXT: u8 = 32;
+
+/// A security hook may have noted what the kernel resolved.
+pub(crate) const NOTED: u8 = 64;
 
 /// A directory position: the task's working directory.
 pub(crate) const WORKING_DIRECTORY: u8 = 8;
@@ -190,7 +205,7 @@ impl Call {
             After::WorkingDirectory => 1,
             After::Root => 2,
         });
-        bytes.extend([self.address, self.socket, 0, 0, 0, 0]);
+        bytes.extend([self.address, self.socket, self.program.number(), 0, 0, 0]);
         bytes.resize(24, 0);
         bytes.extend(u64::to_le_bytes(mask));
         bytes
@@ -253,6 +268,7 @@ pub(crate) fn decode(calls: &Calls, record: &Record<'_>) -> Option<What> {
     process::decode(kind, record)
         .or_else(|| modules::decode(kind, record))
         .or_else(|| io_uring::decode(kind, record))
+        .or_else(|| files::decode(kind, record))
         .or_else(|| sockets::decode(kind, record))
 }
 

@@ -333,3 +333,115 @@ fn a_setting_of_a_daemon_is_named_with_when_it_was_read_anew() {
         assert!(shown.contains(expected), "{expected}\nin\n{shown}");
     }
 }
+
+/// A repository with one commit of these files.
+fn repository(name: &str, files: &[(&str, &str)]) -> Folder {
+    let folder = Folder::new(name, files);
+    for arguments in [
+        ["init", "--quiet", "--initial-branch=main", "."].as_slice(),
+        &["add", "--all"],
+        &["-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "--quiet", "--message", "first"],
+    ] {
+        let output = Command::new("git").args(arguments).current_dir(&folder.0).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    folder
+}
+
+#[test]
+fn ci_fails_only_on_what_the_change_made_worse() {
+    let compose = "services:\n  old:\n    image: x\n    privileged: true\n  web:\n    image: nginx:1\n";
+    let folder = repository("ci", &[("app/compose.yaml", compose), ("broken.yaml", "services: {a: [}\n")]);
+    let path = folder.0.join("app/compose.yaml");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_stockade"))
+            .arg("ci")
+            .args(arguments)
+            .current_dir(&folder.0)
+            .env("NO_COLOR", "1")
+            .env_remove("GITHUB_ACTIONS")
+            .env_remove("GITHUB_BASE_REF")
+            .env_remove("CI_MERGE_REQUEST_DIFF_BASE_SHA")
+            .output()
+            .unwrap();
+        (output.status.code(), said(&output))
+    };
+    // What was open before, or could not be read before, is not the change's.
+    assert_eq!(run(&[]), (Some(0), "the change makes nothing worse\n".to_owned()));
+
+    let opened = compose.replace("nginx:1\n", "nginx:1\n    volumes: ['/var/run/docker.sock:/s']\n");
+    fs::write(&path, &opened).unwrap();
+    let (code, shown) =
+        run(&["--format", "github", "--sarif", "s.sarif", "--junit", "j.xml", "--gitlab", "g.json"]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("::error file=app/compose.yaml,line=7,"), "{shown}");
+    assert!(!shown.contains("old "), "{shown}");
+    let sarif: Value = serde_json::from_str(&fs::read_to_string(folder.0.join("s.sarif")).unwrap()).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert!(
+        !results.is_empty()
+            && results.iter().all(|r| r["properties"]["subject"].as_str().unwrap().ends_with("service/web"))
+    );
+    let gitlab: Value = serde_json::from_str(&fs::read_to_string(folder.0.join("g.json")).unwrap()).unwrap();
+    assert_eq!(
+        gitlab[0]["location"],
+        serde_json::json!({ "path": "app/compose.yaml", "lines": { "begin": 7 } })
+    );
+    assert!(fs::read_to_string(folder.0.join("j.xml")).unwrap().contains("failures=\"1\""));
+    for file in ["s.sarif", "j.xml", "g.json"] {
+        fs::remove_file(folder.0.join(file)).unwrap();
+    }
+
+    let waived = opened.replace(
+        "    volumes",
+        "    # stockade: waive engine-api until=2027-01-31 reason=needed\n    volumes",
+    );
+    fs::write(&path, waived).unwrap();
+    assert_eq!(run(&["--today", "2027-01-01"]).0, Some(0));
+    assert_eq!(run(&["--today", "2027-02-01"]).0, Some(1));
+
+    // Moved, renamed and reordered, and a held service more.
+    fs::remove_file(&path).unwrap();
+    fs::write(
+        folder.0.join("app/docker-compose.yml"),
+        "# new\nservices:\n  web:\n    image: nginx:1\n  old:\n    privileged: true\n    image: x\n  more:\n    image: y:1\n",
+    )
+    .unwrap();
+    let (code, shown) = run(&[]);
+    assert_eq!(code, Some(0), "{shown}");
+
+    fs::write(folder.0.join("run.sh"), "#!/bin/sh\ndocker run --name fresh --privileged x\n").unwrap();
+    let (code, shown) = run(&[]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("fresh can become root on the host"), "{shown}");
+    fs::write(folder.0.join("run.sh"), "#!/bin/sh\ndocker run --name fresh $( x\n").unwrap();
+    fs::write(folder.0.join("other.yaml"), "services: {a: [}\n").unwrap();
+    assert_eq!(run(&[]).0, Some(2), "what cannot be read since is the change's");
+    let (code, shown) = run(&["--base", "nowhere"]);
+    assert_eq!(code, Some(2));
+    assert!(shown.contains("the revision nowhere is not here"), "{shown}");
+}
+
+#[test]
+fn ci_counts_of_a_policy_what_was_not_against_a_subject_before() {
+    let folder = repository(
+        "ci-policy",
+        &[
+            ("compose.yaml", "services:\n  a:\n    image: nginx\n"),
+            ("p.yaml", "version: 1\nrules:\n- name: tags\n  require: {images: {latest: false}}\n"),
+        ],
+    );
+    let run = || {
+        let output = stockade(&folder.0, &["ci", "compose.yaml", "--policy", "p.yaml", "--base", "HEAD"]);
+        (output.status.code(), said(&output))
+    };
+    assert_eq!(run().0, Some(0), "it was so before");
+    fs::write(folder.0.join("compose.yaml"), "services:\n  a:\n    image: nginx\n  b:\n    image: redis\n")
+        .unwrap();
+    let (code, shown) = run();
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(
+        shown.contains("b: denied: the image redis has the tag latest") && !shown.contains("a: denied"),
+        "{shown}"
+    );
+}

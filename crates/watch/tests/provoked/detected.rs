@@ -16,34 +16,52 @@ pub(crate) struct Detected {
     pub(crate) seen: BTreeMap<String, BTreeSet<&'static str>>,
 }
 
-/// As `stockade watch` asks for what detectors read. None where this machine cannot.
+/// With a sensor that is asked for what `stockade watch` asks for: what detectors read. None where this machine cannot.
 pub(crate) fn detect(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Detected> {
-    let mut surroundings = Surroundings::read();
-    let mut detectors = Detectors::new();
+    let detectors = Detectors::new();
     let wanted = |kind: &&sensor::Kind| detectors.wants().iter().any(|w| w.name() == kind.name());
     let bulk = sensor::Kind::ALL.iter().filter(wanted).copied().collect();
     let options = Options { bulk, environment: true, ..Options::default() };
-    let mut by_event: Vec<Vec<&'static str>> = Vec::new();
-    let mut see = |event: &Event| {
-        surroundings.see(event);
+    let mut looking = Looking::new();
+    let observed = observe_with(options, runtime, strength, arguments, &mut |event| looking.see(event))?;
+    Some(looking.end(observed))
+}
+
+/// Detectors that see each event when it comes, while what it tells of is still there.
+pub(crate) struct Looking {
+    surroundings: Surroundings,
+    detectors: Detectors,
+    by_event: Vec<Vec<&'static str>>,
+}
+
+impl Looking {
+    pub(crate) fn new() -> Looking {
+        Looking { surroundings: Surroundings::read(), detectors: Detectors::new(), by_event: Vec::new() }
+    }
+
+    pub(crate) fn see(&mut self, event: &Event) {
+        self.surroundings.see(event);
         // A repeat by another process is told as well.
         let mut alone = event.clone();
         alone.actor.executable.inode = u64::from(event.actor.task.process);
-        by_event.push(detectors.see(&alone, &surroundings).iter().map(|a| a.detector.id.as_str()).collect());
-    };
-    let observed = observe_with(options, runtime, strength, arguments, &mut see)?;
-    let attempts: BTreeMap<u32, &str> =
-        observed.ran.made.iter().map(|made| (made.process, made.attempt.as_str())).collect();
-    let mut seen: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
-    for (process, events) in observed.by_process() {
-        let Some(attempt) = attempts.get(&process) else { continue };
-        let ids = seen.entry((*attempt).to_owned()).or_default();
-        for event in events {
-            let place = observed.events.iter().position(|e| std::ptr::eq(e, event));
-            ids.extend(place.and_then(|place| by_event.get(place)).into_iter().flatten());
-        }
+        let attempts = self.detectors.see(&alone, &self.surroundings);
+        self.by_event.push(attempts.iter().map(|a| a.detector.id.as_str()).collect());
     }
-    Some(Detected { observed, seen })
+
+    pub(crate) fn end(self, observed: Observed) -> Detected {
+        let attempts: BTreeMap<u32, &str> =
+            observed.ran.made.iter().map(|made| (made.process, made.attempt.as_str())).collect();
+        let mut seen: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
+        for (process, events) in observed.by_process() {
+            let Some(attempt) = attempts.get(&process) else { continue };
+            let ids = seen.entry((*attempt).to_owned()).or_default();
+            for event in events {
+                let place = observed.events.iter().position(|e| std::ptr::eq(e, event));
+                ids.extend(place.and_then(|place| self.by_event.get(place)).into_iter().flatten());
+            }
+        }
+        Detected { observed, seen }
+    }
 }
 
 impl Detected {

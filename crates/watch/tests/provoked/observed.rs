@@ -1,6 +1,7 @@
 //! The sensor while containers run, and its events by the call that `provoke` says it made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use sensor::event::{ContainerKey, Event, What};
 use sensor::{Kind, Options, Sensor};
 
 use crate::containers::{Ran, Runtime, Strength};
+use crate::detected::{Detected, Looking};
 use crate::expected::tells;
 
 /// What the sensor told while a container ran.
@@ -22,10 +24,11 @@ const SETTLE: Duration = Duration::from_millis(600);
 
 /// The sensor of this process, started by the first test: the kernel takes seconds to verify its programs.
 static SENSOR: Mutex<Option<Sensor>> = Mutex::new(None);
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Runs `provoke` with these arguments in a container that the sensor watches. None, with the reason printed, where
+/// Runs `provoke` with these arguments in a container that the sensor and all detectors watch. None, with the reason printed, where
 /// this machine cannot.
-pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Observed> {
+pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Detected> {
     // A test that failed while it held the sensor leaves it as it is.
     let mut slot = SENSOR.lock().unwrap_or_else(PoisonError::into_inner);
     if slot.is_none() {
@@ -39,7 +42,10 @@ pub(crate) fn observe(runtime: Runtime, strength: Strength, arguments: &[&str]) 
             ..Options::default()
         })?);
     }
-    Some(observe_by(slot.as_mut()?, runtime, strength, arguments, &mut |_| {}))
+    let mut looking = Looking::new();
+    let sensor = slot.as_mut()?;
+    let observed = observe_by(sensor, runtime, strength, arguments, &mut |event| looking.see(event));
+    Some(looking.end(observed))
 }
 
 /// By a sensor of its own; `see` gets every event when it comes.
@@ -78,6 +84,7 @@ fn observe_by(
 }
 
 fn start(options: Options) -> Option<Sensor> {
+    assert!(!REFUSED.load(Ordering::Relaxed), "the sensor did not start for another test");
     let begun = Instant::now();
     match Sensor::start(options) {
         Ok(sensor) => {
@@ -92,7 +99,11 @@ fn start(options: Options) -> Option<Sensor> {
             eprintln!("skipped: the sensor needs root: {error}");
             None
         }
-        Err(error) => panic!("the sensor does not start: {error}"),
+        Err(error) => {
+            // The other tests of this process need not wait for the same answer.
+            REFUSED.store(true, Ordering::Relaxed);
+            panic!("the sensor does not start: {error}")
+        }
     }
 }
 
@@ -138,6 +149,15 @@ impl Observed {
             groups.entry(maker).or_default().push(event);
         }
         groups
+    }
+
+    /// What was told while an attempt was made, for a person.
+    pub(crate) fn told(&self, attempt: &str) -> String {
+        let groups = self.by_process();
+        let processes: BTreeSet<u32> =
+            self.ran.made.iter().filter(|made| made.attempt == attempt).map(|made| made.process).collect();
+        let events = processes.iter().filter_map(|process| groups.get(process)).flatten();
+        events.map(|e| format!("{:?} = {}: {:?}\n", e.entry, e.result, e.what)).collect()
     }
 
     /// The calls that no event tells, as lines for a person.

@@ -16,7 +16,6 @@
 #define S_IFMT 00170000
 #define S_IFCHR 0020000
 #define S_IFBLK 0060000
-#define O_ACCMODE 3
 #define O_CREAT 0100
 #define O_PATH 010000000
 #define MINORBITS 20
@@ -123,43 +122,37 @@ static __always_inline bool is_refusal(s64 result)
 }
 
 /* open, openat, openat2, creat, open_by_handle_at. The table says where the name is and which directory it counts
- * from; the block is openat2's `struct open_how`.
- *
- * A file that the same process opened in the same way within the window is not looked at twice: it was not rare, and
- * in bulk it is counted. */
+ * from; the block is openat2's `struct open_how`. Repeats do not come here: see repeats_open(). */
 SEC("tp_btf/sys_exit")
 int files_open(u64 *ctx)
 {
 	struct pt_regs *regs = (void *)ctx[0];
 	s64 result = ctx[1];
 	struct call_context c;
-	struct task_struct *task = current_task();
+	struct task_struct *task;
 	struct fold_key key = {};
 	struct fold *fold;
 	struct file *file = NULL;
-	struct inode *inode = NULL;
-	void *map = NULL;
-	u32 mount = TASK(task, nsproxy, mnt_ns, ns.inum);
 	u32 lane;
-	bool wanted = host.wanted[KIND_OPEN];
+	bool wanted = host.wanted[KIND_OPEN], folded = false;
 
-	if (!find_call(&c, task, regs))
+	if (!enter_call(&c, regs))
 		return 0;
+	task = c.task;
 	lane = c.call->lane;
-	/* Keys are those of members of containers only, so a process of the host has no use for looking one up. */
-	if (result >= 0 && mount != host.mount) {
+	if (result < 0) {
+		if (is_refusal(result))
+			lane = LANE_RARE;
+	} else {
 		file = file_of(task, result);
-		map = fold_map();
-		if (file && map && lane == LANE_BULK) {
-			inode = READ(file, f_inode);
-			/* The inode's address may be another's by and by, and the same file may come through another mount. */
-			key.object = (u64)inode;
-			key.way = (u64)READ(file, f_path.mnt);
-			key.detail = READ(inode, i_ino) << 2 | (READ(file, f_flags) & O_ACCMODE);
-			key.process = TASK(task, tgid);
-			key.kind = KIND_OPEN;
-			key.number = c.slot;
-			fold = bpf_map_lookup_elem(map, &key);
+	}
+	if (file && lane == LANE_BULK) {
+		if (is_rare_open(file, READ(file, f_inode), TASK(task, nsproxy, mnt_ns, ns.inum))) {
+			lane = LANE_RARE;
+		} else if (settings.fold && c.thread) {
+			folded = true;
+			open_key(&key, task, file, c.slot);
+			fold = note_key(&key, c.thread->container);
 			if (fold) {
 				if (wanted)
 					__sync_fetch_and_add(&fold->count, 1);
@@ -167,40 +160,21 @@ int files_open(u64 *ctx)
 			}
 		}
 	}
-	c.thread = member(task);
-	if (!watched_task(c.thread, c.call))
-		return 0;
-	if (result < 0) {
-		if (is_refusal(result))
-			lane = LANE_RARE;
-	} else if (!file) {
-		file = file_of(task, result);
-	}
-	if (file && lane == LANE_BULK && is_rare_open(file, READ(file, f_inode), mount))
-		lane = LANE_RARE;
-	if (inode && c.thread && lane == LANE_BULK) {
-		fold = note_key(map, &key, c.thread->container);
-		if (fold) {
-			if (wanted)
-				__sync_fetch_and_add(&fold->count, 1);
-			return 0;
-		}
-	}
 	if (lane == LANE_BULK && !wanted)
 		return 0;
 	if (!begin_call(&c, regs, result, c.call->kind))
 		return 0;
-	if (inode && c.thread && lane == LANE_BULK) {
+	if (folded) {
 		c.record->head.fold = key.object;
 		c.record->head.fold_way = key.way;
 		c.record->head.arguments[7] = key.detail;
 	}
 	if (file)
-		attach_file(c.record, 0, (u64)file);
-	if (attach_user_text(c.record, 0, at_position(c.record, c.call->text[0])) == 1 && !file && c.call->directory[0])
+		attach_file(RECORD_TASK, 0, (u64)file);
+	if (attach_user_text(RECORD_TASK, 0, at_position(c.record, c.call->text[0])) == 1 && !file && c.call->directory[0])
 		attach_directory(c.record, task, 0, c.call->directory[0]);
 	if (c.call->block)
-		attach_block(c.record, 0, at_position(c.record, c.call->block), c.call->block_size);
-	send(c.record, lane);
+		attach_block(RECORD_TASK, 0, at_position(c.record, c.call->block), c.call->block_size);
+	send(RECORD_TASK, lane);
 	return 0;
 }

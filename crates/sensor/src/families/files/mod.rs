@@ -1,6 +1,6 @@
 //! Files: opens told from the kernel's own file, and the calls that name, link, change and remove files.
 
-use super::{After, Call, Program, Test, WORKING_DIRECTORY};
+use super::{After, Call, NOTED, Program, Test, WORKING_DIRECTORY};
 use crate::event::{File, Lane, What};
 use crate::kinds::Kind;
 use crate::record::Record;
@@ -31,7 +31,7 @@ const fn two_names(
     directory: [u8; 2],
     decode: fn(&Record<'_>) -> What,
 ) -> Call {
-    Call { text: [text[0], text[1], 0, 0], directory, ..Call::bulk(names, kind, decode) }
+    Call { text: [text[0], text[1], 0, 0], directory, flags: NOTED, ..Call::bulk(names, kind, decode) }
 }
 
 const fn one_name(
@@ -77,8 +77,8 @@ pub(crate) const CALLS: &[Call] = &[
     one_name(&["mkdir"], Kind::Mkdir, 1, CWD, mkdir),
     one_name(&["mkdirat"], Kind::Mkdir, 2, 1, mkdirat),
     // Devices are made rarely, and are never bulk.
-    Call { test: Test::Bits(2, S_IFCHR), ..one_name(&["mknod"], Kind::Mknod, 1, CWD, mknod) },
-    Call { test: Test::Bits(3, S_IFCHR), ..one_name(&["mknodat"], Kind::Mknod, 2, 1, mknodat) },
+    Call { test: Test::Bits(2, S_IFCHR), flags: NOTED, ..one_name(&["mknod"], Kind::Mknod, 1, CWD, mknod) },
+    Call { test: Test::Bits(3, S_IFCHR), flags: NOTED, ..one_name(&["mknodat"], Kind::Mknod, 2, 1, mknodat) },
     // Set-user-id and set-group-id.
     Call { test: Test::Bits(2, SET_ID), ..one_name(&["chmod"], Kind::Chmod, 1, CWD, chmod) },
     Call { test: Test::Bits(3, SET_ID), ..one_name(&["fchmodat", "fchmodat2"], Kind::Chmod, 2, 1, fchmodat) },
@@ -107,6 +107,12 @@ pub(crate) const CALLS: &[Call] = &[
 ];
 
 const O_CREAT: u64 = 0o100;
+
+/// What a security hook tells of io_uring: the file, and nothing of how it was asked for.
+pub(crate) fn decode(kind: Kind, record: &Record<'_>) -> Option<What> {
+    let flags = u64::from(record.open_flags().unwrap_or(0));
+    (kind == Kind::Open).then(|| opened(record, flags, 0))
+}
 
 fn opened(record: &Record<'_>, flags: u64, resolve: u64) -> What {
     let asked = record.text(0);

@@ -1,6 +1,6 @@
 //! Mounts, by mount(2) and by the calls that came after it.
 
-use super::{CONTEXT, Call, RETURNED, WORKING_DIRECTORY};
+use super::{CONTEXT, Call, NOTED, RETURNED, WORKING_DIRECTORY};
 use crate::event::{Text, What};
 use crate::kinds::Kind;
 use crate::record::Record;
@@ -8,7 +8,12 @@ use crate::record::Record;
 const CWD: u8 = WORKING_DIRECTORY;
 
 pub(crate) const CALLS: &[Call] = &[
-    Call { text: [1, 2, 3, 5], directory: [0, CWD], ..Call::rare(&["mount"], Kind::Mount, mount) },
+    Call {
+        text: [1, 2, 3, 5],
+        directory: [0, CWD],
+        flags: NOTED,
+        ..Call::rare(&["mount"], Kind::Mount, mount)
+    },
     Call {
         text: [1, 0, 0, 0],
         directory: [CWD, 0],

@@ -33,8 +33,9 @@ static __always_inline struct super_block *root_of(struct task_struct *task)
 
 /* Names of the task's cgroup, the deepest first: of the version 2 hierarchy, or where the task is at its root, of the
  * first version 1 hierarchy that has a deeper one. */
-static __noinline int attach_cgroup(struct record *record, u32 index, u64 node_address)
+__noinline int attach_cgroup(u32 which, u32 index, u64 node_address)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct kernfs_node *node = (void *)node_address;
 	u32 start, at;
@@ -49,9 +50,9 @@ static __noinline int attach_cgroup(struct record *record, u32 index, u64 node_a
 		long length;
 
 		if (bpf_core_field_exists(node->parent))
-			parent = READ(node, parent);
+			parent = BPF_CORE_READ(node, parent);
 		else
-			parent = READ((struct kernfs_node___since_6_15 *)node, __parent);
+			parent = BPF_CORE_READ((struct kernfs_node___since_6_15 *)node, __parent);
 		if (!parent) {
 			flags = 0;
 			break;
@@ -88,12 +89,12 @@ static __always_inline struct kernfs_node *controller_node(struct task_struct *t
 
 	bpf_probe_read_kernel(&state, sizeof(state),
 			      (void *)set + bpf_core_field_offset(struct css_set, subsys) + controller * sizeof(void *));
-	return state ? READ(state, cgroup, kn) : NULL;
+	return state ? BPF_CORE_READ(state, cgroup, kn) : NULL;
 }
 
 static __always_inline struct kernfs_node *cgroup_node(struct task_struct *task)
 {
-	struct kernfs_node *node = READ(task, cgroups, dfl_cgrp, kn);
+	struct kernfs_node *node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
 
 	if (has_parent(node))
 		return node;
@@ -166,8 +167,9 @@ static __noinline u64 container_for(struct task_struct *task, u64 member_of, boo
 	return key;
 }
 
-static __noinline int attach_root(struct record *record, struct task_struct *task)
+static __always_inline int attach_root(u32 which, struct task_struct *task)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct file_part *part;
 
@@ -193,8 +195,9 @@ static __always_inline u32 number_of(struct task_struct *task, u32 type)
 }
 
 /* What an exec and the state at start have in common: session, file, working directory, arguments. */
-static __noinline int attach_execution(struct record *record, struct task_struct *task)
+static __always_inline int attach_execution(u32 which, struct task_struct *task)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct tty_struct *terminal = READ(task, signal, tty);
 	struct exec_part *part;
@@ -211,8 +214,8 @@ static __noinline int attach_execution(struct record *record, struct task_struct
 	part->group = number_of(task, PIDTYPE_PGID);
 	part->directory_mount_namespace = mount_namespace_of(READ(task, fs, pwd.mnt));
 	close_attachment(record, attachment, ATTACH_EXEC, 0, 0, sizeof(*part));
-	attach_file(record, 0, (u64)READ(task, mm, exe_file));
-	attach_path(record, 1, (u64)READ(task, fs, pwd.mnt), (u64)READ(task, fs, pwd.dentry));
+	attach_file(which, 0, (u64)BPF_CORE_READ(task, mm, exe_file));
+	attach_path(which, 1, (u64)BPF_CORE_READ(task, fs, pwd.mnt), (u64)BPF_CORE_READ(task, fs, pwd.dentry));
 	return 0;
 }
 
@@ -263,9 +266,9 @@ int process_exec(u64 *ctx)
 	}
 	if (made) {
 		record->head.kind = KIND_CONTAINER_STARTED;
-		attach_root(record, task);
-		attach_cgroup(record, 0, (u64)cgroup_node(task));
-		send(record, LANE_RARE);
+		attach_root(RECORD_TASK, task);
+		attach_cgroup(RECORD_TASK, 0, (u64)cgroup_node(task));
+		send(RECORD_TASK, LANE_RARE);
 		reset_record(record, KIND_EXECVE, ENTRY_KERNEL, 0, 0);
 	}
 	if (helper)
@@ -273,16 +276,16 @@ int process_exec(u64 *ctx)
 	if (entered)
 		flags |= HEAD_ENTERED;
 	record->head.flags |= flags;
-	attach_execution(record, task);
-	attach_kernel_text(record, 0, READ(binary, filename));
+	attach_execution(RECORD_TASK, task);
+	attach_kernel_text(RECORD_TASK, 0, (u64)BPF_CORE_READ(binary, filename));
 	if (!(flags & HEAD_NOT_BEFORE))
 		attach_identity(record, IDENTITY_BEFORE, &scratch->before);
-	attach_block(record, 0, READ(task, mm, arg_start),
+	attach_block(RECORD_TASK, 0, READ(task, mm, arg_start),
 		     READ(task, mm, arg_end) - READ(task, mm, arg_start));
 	if (settings.environment)
-		attach_block(record, 1, READ(task, mm, env_start),
+		attach_block(RECORD_TASK, 1, READ(task, mm, env_start),
 			     READ(task, mm, env_end) - READ(task, mm, env_start));
-	send(record, LANE_RARE);
+	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }
 
@@ -350,8 +353,8 @@ int process_fork(u64 *ctx)
 		count_process(thread->container, 1);
 	begin_record(record, parent, thread, KIND_FORK, ENTRY_KERNEL, 0, process, false);
 	record->head.arguments[0] = clone_flags(parent, child, &record->head.identity, &scratch->thread.seen);
-	attach_task(record, 0, child);
-	send(record, LANE_RARE);
+	attach_task(record, 0, (u64)child);
+	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }
 
@@ -381,7 +384,7 @@ int process_exit(u64 *ctx)
 	if (!status)
 		status = TASK(task, exit_code);
 	record->head.arguments[0] = status;
-	send(record, LANE_RARE);
+	send(RECORD_TASK, LANE_RARE);
 	if (!thread)
 		return 0;
 	key = thread->container;
@@ -399,7 +402,7 @@ int process_exit(u64 *ctx)
 	bpf_map_delete_elem(&mount_namespaces, &tid);
 	bpf_map_delete_elem(&budgets, &key);
 	reset_record(record, KIND_CONTAINER_ENDED, ENTRY_KERNEL, 0, 0);
-	send(record, LANE_RARE);
+	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }
 
@@ -417,11 +420,11 @@ static __always_inline void find_host(struct task_struct *task)
 		host.mount = mount;
 		return;
 	}
-	if (host.mount && mount == host.mount)
+	if (!host.root_device && host.mount && mount == host.mount)
 		host.root_device = READ(task, fs, root.mnt, mnt_sb, s_dev);
 }
 
-/* The state at start: a first run stops at finding the host, a second one tells of every task. */
+/* The state at start: a first run finds the host, a second one tells of every task. */
 SEC("iter/task")
 int process_before(struct bpf_iter__task *ctx)
 {
@@ -436,7 +439,7 @@ int process_before(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	tid = task->pid;
-	if (!host.root_device) {
+	if (!host.found) {
 		find_host(task);
 		return 0;
 	}
@@ -469,8 +472,8 @@ int process_before(struct bpf_iter__task *ctx)
 	record->head.cpu = 0;
 	if (made) {
 		record->head.kind = KIND_CONTAINER_STARTED;
-		attach_root(record, task);
-		attach_cgroup(record, 0, (u64)cgroup_node(task));
+		attach_root(RECORD_ITERATOR, task);
+		attach_cgroup(RECORD_ITERATOR, 0, (u64)cgroup_node(task));
 		size = record->head.size;
 		if (size > sizeof(*record))
 			size = sizeof(*record);
@@ -478,7 +481,7 @@ int process_before(struct bpf_iter__task *ctx)
 		reset_record(record, KIND_EXECVE, ENTRY_BEFORE, 0, 0);
 	}
 	record->head.flags |= HEAD_NOT_BEFORE;
-	attach_execution(record, task);
+	attach_execution(RECORD_ITERATOR, task);
 	size = record->head.size;
 	if (size > sizeof(*record))
 		size = sizeof(*record);

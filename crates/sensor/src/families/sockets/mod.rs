@@ -1,7 +1,7 @@
 //! Sockets: what they are is read from the kernel's socket; where they go from the kernel's too once connected, and from
 //! the memory of the process where the call failed.
 
-use super::{Call, Program, Test};
+use super::{Call, NOTED, Program, Test};
 use crate::event::{Address, Source, Text, What};
 use crate::kinds::Kind;
 use crate::record::{Record, string};
@@ -23,7 +23,7 @@ pub(crate) const CALLS: &[Call] = &[
         test: Test::Number(1, UNUSUAL_FAMILIES),
         ..Call::bulk(&["socket", "socketpair"], Kind::Socket, socket)
     },
-    socket_call(&["connect"], Kind::Connect, 2, connect),
+    Call { flags: NOTED, ..socket_call(&["connect"], Kind::Connect, 2, connect) },
     socket_call(&["bind"], Kind::Bind, 2, bind),
     socket_call(&["listen"], Kind::Listen, 0, listen),
     socket_call(&["accept", "accept4"], Kind::Accept, 0, accept),
@@ -35,13 +35,14 @@ pub(crate) const CALLS: &[Call] = &[
     Call { block: (2, 24), ..Call::rare(&["socketcall"], Kind::Socket, socketcall) },
 ];
 
-/// What comes with a call of another kind.
+/// What comes with a call of another kind, and what a security hook tells of io_uring.
 pub(crate) fn decode(kind: Kind, record: &Record<'_>) -> Option<What> {
     match kind {
         Kind::ReceivedFile => Some(What::ReceivedFile {
             file: record.file(0).unwrap_or_default(),
             descriptor: record.word(0) as i32,
         }),
+        Kind::Connect => Some(connect(record)),
         _ => None,
     }
 }

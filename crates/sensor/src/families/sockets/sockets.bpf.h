@@ -13,7 +13,7 @@ static __always_inline struct sock *socket_of(struct file *file)
 	if ((READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return NULL;
 	socket = READ(file, private_data);
-	return READ(socket, sk);
+	return BPF_CORE_READ(socket, sk);
 }
 
 static __always_inline u16 swapped(u16 value)
@@ -60,8 +60,9 @@ static __always_inline void fill_unix_peer(struct socket_part *part, struct sock
 	part->peer_length = length;
 }
 
-static __noinline int attach_socket(struct record *record, u64 sock_address)
+__noinline int attach_socket(u32 which, u64 sock_address)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct sock *sock = (void *)sock_address;
 	struct socket_part *part;
@@ -156,10 +157,12 @@ int sockets_call(u64 *ctx)
 	if (file)
 		sock = socket_of(file);
 	if (sock)
-		attach_socket(c.record, (u64)sock);
+		attach_socket(RECORD_TASK, (u64)sock);
 	if (pointer)
-		attach_block(c.record, 0, pointer, length);
-	send(c.record, lane);
+		attach_block(RECORD_TASK, 0, pointer, length);
+	if (host.hooks && c.call->flags & CALL_NOTED)
+		attach_noted(RECORD_TASK, TASK(task, pid));
+	send(RECORD_TASK, lane);
 	return 0;
 }
 
@@ -237,9 +240,9 @@ int sockets_received(u64 *ctx)
 		if (!begin_call(&c, regs, result, KIND_RECEIVED_FILE))
 			return 0;
 		c.record->head.arguments[0] = descriptor;
-		attach_file(c.record, 0, (u64)file_of(c.task, descriptor));
-		send(c.record, LANE_RARE);
-		bpf_tail_call(ctx, &programs, c.slot);
+		attach_file(RECORD_TASK, 0, (u64)file_of(c.task, descriptor));
+		send(RECORD_TASK, LANE_RARE);
+		bpf_tail_call_static(ctx, &programs, PROGRAM_RECEIVED);
 	}
 	*next = 0;
 	if (!host.wanted[c.call->kind & (KINDS - 1)])
@@ -249,7 +252,7 @@ int sockets_received(u64 *ctx)
 	file = file_of(c.task, at_position(c.record, c.call->socket));
 	sock = file ? socket_of(file) : NULL;
 	if (sock)
-		attach_socket(c.record, (u64)sock);
-	send(c.record, LANE_BULK);
+		attach_socket(RECORD_TASK, (u64)sock);
+	send(RECORD_TASK, LANE_BULK);
 	return 0;
 }
