@@ -266,6 +266,16 @@ struct {
 
 /* ---- tasks ---- */
 
+/* An argument of the program as a number. Loaded as it stands it would be a pointer that the verifier knows, and those
+ * cannot be handed to functions that are verified by themselves. */
+static __always_inline u64 argument_at(u64 *ctx, int position)
+{
+	u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), ctx + position);
+	return number;
+}
+
 static __always_inline struct thread *thread_of(u32 tid)
 {
 	return bpf_map_lookup_elem(&threads, &tid);
@@ -292,7 +302,10 @@ static __always_inline u32 inside_number(struct pid *pid)
 
 	if (!pid)
 		return 0;
+	/* At most 32 (MAX_PID_NS_LEVEL, include/linux/pid_namespace.h); the verifier wants to know. */
 	level = READ(pid, level);
+	asm volatile("" : "+r"(level));
+	level &= 63;
 	bpf_probe_read_kernel(&upid.nr, sizeof(upid.nr),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
@@ -306,7 +319,10 @@ static __always_inline u32 pid_namespace_of(struct pid *pid)
 
 	if (!pid)
 		return 0;
+	/* At most 32 (MAX_PID_NS_LEVEL, include/linux/pid_namespace.h); the verifier wants to know. */
 	level = READ(pid, level);
+	asm volatile("" : "+r"(level));
+	level &= 63;
 	bpf_probe_read_kernel(&ns, sizeof(ns),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
@@ -699,7 +715,7 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 
 static __always_inline u64 task_of_pid(struct pid *pid)
 {
-	struct hlist_node *first = pid ? READ(pid, tasks[PIDTYPE_PID].first) : NULL;
+	struct hlist_node *first = pid ? BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first) : NULL;
 
 	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
 }
@@ -757,12 +773,12 @@ __noinline int attach_file(u32 which, u32 index, u64 file_address)
 		return 0;
 	part = (void *)(attachment + 1);
 	fill_file(part, file_address, record->head.identity.mount);
-	length = write_path(which, sizeof(struct file_part), (u64)READ(file, f_path.mnt),
-			    (u64)READ(file, f_path.dentry));
+	length = write_path(which, sizeof(struct file_part), (u64)BPF_CORE_READ(file, f_path.mnt),
+			    (u64)BPF_CORE_READ(file, f_path.dentry));
 	part->within = length < 0 ? 0 : length >> 16;
 	close_attachment(record, attachment, ATTACH_FILE, index, length < 0 ? FLAG_CUT : 0,
 			 sizeof(struct file_part) + (length < 0 ? 0 : length & 8191));
-	attach_file_origin(which, index, (u64)READ(file, f_path.mnt, mnt_root), (u64)READ(file, f_inode));
+	attach_file_origin(which, index, (u64)BPF_CORE_READ(file, f_path.mnt, mnt_root), (u64)BPF_CORE_READ(file, f_inode));
 	return 0;
 }
 

@@ -71,16 +71,6 @@ static __always_inline void end_note(struct task_struct *task, u32 which)
 	give_back(which);
 }
 
-/* An argument of the hook as a number. Loaded as it stands it would be a pointer that the verifier knows, and those
- * cannot be handed to functions that are verified by themselves. */
-static __always_inline u64 argument_at(u64 *ctx, int position)
-{
-	u64 number = 0;
-
-	bpf_probe_read_kernel(&number, sizeof(number), ctx + position);
-	return number;
-}
-
 static __always_inline void note_path(u32 which, u32 index, u64 address)
 {
 	struct path *path = (void *)address;
