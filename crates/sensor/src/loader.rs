@@ -99,6 +99,7 @@ const PROGRAMS: &[(&str, &str, Option<Family>)] = &[
     ("modules_signal", "signal_generate", Some(Family::Modules)),
     ("io_uring_request", "io_uring_submit_req", Some(Family::IoUring)),
     ("io_uring_request_sqe", "io_uring_submit_sqe", Some(Family::IoUring)),
+    ("io_uring_completed", "io_uring_complete", Some(Family::IoUring)),
 ];
 
 /// Without one of these the sensor does not know containers, or sees no call.
@@ -631,8 +632,12 @@ fn load_one(bytes: &[u8], options: &Options, absent: &HashSet<&str>) -> Result<O
 /// What libbpf and the kernel's verifier said since the last [`said`]: the end of it is why a program was refused.
 static SAID: Mutex<String> = Mutex::new(String::new());
 
+/// With STOCKADE_SENSOR_LOG set it goes to standard error as well, whole.
 fn note(_: libbpf_rs::PrintLevel, text: String) {
     const MOST: usize = 1 << 20;
+    if std::env::var_os("STOCKADE_SENSOR_LOG").is_some() {
+        eprint!("{text}");
+    }
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     if said.len() < MOST {
         said.push_str(&text);

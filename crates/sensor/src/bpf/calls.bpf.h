@@ -76,12 +76,6 @@ static __always_inline bool watched_task(struct thread *thread, struct call *cal
 	return thread || settings.host_events || call->flags & CALL_HOST;
 }
 
-/* The thread's entry; for one that found no room, one is made now. */
-static __always_inline struct thread *member(struct task_struct *task)
-{
-	return thread_of(TASK(task, pid));
-}
-
 /* The task that a number means in the pid namespace of the current task: what find_vpid() does (kernel/pid.c), with
  * the steps of idr_find() in lib/radix-tree.c and include/linux/xarray.h. */
 __noinline u64 find_task(u64 own_pid, u32 number)

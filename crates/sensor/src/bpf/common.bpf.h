@@ -266,8 +266,13 @@ struct {
 
 /* ---- tasks ---- */
 
-/* An argument of the program as a number. Loaded as it stands it would be a pointer that the verifier knows, and those
- * cannot be handed to functions that are verified by themselves. */
+static __always_inline struct thread *thread_of(u32 tid)
+{
+	return bpf_map_lookup_elem(&threads, &tid);
+}
+
+/* An argument of a tracepoint or hook as a number. Loaded as it stands it would be a pointer that the verifier knows, and
+ * those cannot be handed to functions that are verified by themselves (nor can what READ gives with CAST). */
 static __always_inline u64 argument_at(u64 *ctx, int position)
 {
 	u64 number = 0;
@@ -276,9 +281,15 @@ static __always_inline u64 argument_at(u64 *ctx, int position)
 	return number;
 }
 
-static __always_inline struct thread *thread_of(u32 tid)
+/* The thread's entry. A worker of io_uring, whose making no tracepoint tells, stands for the first thread of its process
+ * (create_io_thread() in kernel/fork.c). */
+static __always_inline struct thread *member(struct task_struct *task)
 {
-	return bpf_map_lookup_elem(&threads, &tid);
+	struct thread *thread = thread_of(TASK(task, pid));
+
+	if (!thread && TASK(task, flags) & PF_IO_WORKER)
+		thread = thread_of(TASK(task, tgid));
+	return thread;
 }
 
 /* The container of a mount namespace; for threads that found no room in `threads`. */
@@ -757,7 +768,7 @@ __noinline int attach_file_origin(u32 which, u32 index, u64 mount_root, u64 inod
 	if (READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
 		return 0;
 	proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
-	attach_found_task(which, INDEX_PROCESS + index, task_of_pid(READ(proc, pid)));
+	attach_found_task(which, INDEX_PROCESS + index, task_of_pid(BPF_CORE_READ(proc, pid)));
 	return 0;
 }
 
@@ -778,7 +789,8 @@ __noinline int attach_file(u32 which, u32 index, u64 file_address)
 	part->within = length < 0 ? 0 : length >> 16;
 	close_attachment(record, attachment, ATTACH_FILE, index, length < 0 ? FLAG_CUT : 0,
 			 sizeof(struct file_part) + (length < 0 ? 0 : length & 8191));
-	attach_file_origin(which, index, (u64)BPF_CORE_READ(file, f_path.mnt, mnt_root), (u64)BPF_CORE_READ(file, f_inode));
+	attach_file_origin(which, index, (u64)BPF_CORE_READ(file, f_path.mnt, mnt_root),
+			   (u64)BPF_CORE_READ(file, f_inode));
 	return 0;
 }
 

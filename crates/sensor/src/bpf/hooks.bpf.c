@@ -41,7 +41,7 @@ static __always_inline void give_back(u32 which)
 
 static __always_inline struct thread *own_thread(struct task_struct *task)
 {
-	return thread_of(TASK(task, pid));
+	return member(task);
 }
 
 /* A record to note into, for members of containers; 0 for others. */

@@ -414,10 +414,15 @@ struct module {
 	char name[56];
 };
 
+struct io_cqe {
+	s32 res;
+};
+
 struct io_kiocb {
 	struct file *file;
 	u8 opcode;
 	u64 flags;
+	struct io_cqe cqe;
 };
 
 struct open_how {
@@ -427,6 +432,7 @@ struct open_how {
 struct io_open {
 	int dfd;
 	struct filename *filename;
+	u32 file_slot;
 	struct open_how how;
 };
 

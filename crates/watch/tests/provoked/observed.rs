@@ -1,6 +1,7 @@
 //! The sensor while containers run, and its events by the call that `provoke` says it made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ const SETTLE: Duration = Duration::from_millis(600);
 
 /// The sensor of this process, started by the first test: the kernel takes seconds to verify its programs.
 static SENSOR: Mutex<Option<Sensor>> = Mutex::new(None);
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Runs `provoke` with these arguments in a container that the sensor and all detectors watch. None, with the reason printed, where
 /// this machine cannot.
@@ -82,6 +84,7 @@ fn observe_by(
 }
 
 fn start(options: Options) -> Option<Sensor> {
+    assert!(!REFUSED.load(Ordering::Relaxed), "the sensor did not start for another test");
     let begun = Instant::now();
     match Sensor::start(options) {
         Ok(sensor) => {
@@ -96,7 +99,11 @@ fn start(options: Options) -> Option<Sensor> {
             eprintln!("skipped: the sensor needs root: {error}");
             None
         }
-        Err(error) => panic!("the sensor does not start: {error}"),
+        Err(error) => {
+            // The other tests of this process need not wait for the same answer.
+            REFUSED.store(true, Ordering::Relaxed);
+            panic!("the sensor does not start: {error}")
+        }
     }
 }
 
@@ -142,6 +149,15 @@ impl Observed {
             groups.entry(maker).or_default().push(event);
         }
         groups
+    }
+
+    /// What was told while an attempt was made, for a person.
+    pub(crate) fn told(&self, attempt: &str) -> String {
+        let groups = self.by_process();
+        let processes: BTreeSet<u32> =
+            self.ran.made.iter().filter(|made| made.attempt == attempt).map(|made| made.process).collect();
+        let events = processes.iter().filter_map(|process| groups.get(process)).flatten();
+        events.map(|e| format!("{:?} = {}: {:?}\n", e.entry, e.result, e.what)).collect()
     }
 
     /// The calls that no event tells, as lines for a person.
