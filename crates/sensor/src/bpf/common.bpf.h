@@ -309,7 +309,7 @@ static __always_inline struct record *record_of(u32 which)
 static __always_inline u32 inside_number(struct pid *pid)
 {
 	struct upid upid = {};
-	u32 level;
+	u64 level;
 
 	if (!pid)
 		return 0;
@@ -319,14 +319,14 @@ static __always_inline u32 inside_number(struct pid *pid)
 	level &= 63;
 	bpf_probe_read_kernel(&upid.nr, sizeof(upid.nr),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+				      level * (u64)bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
 	return upid.nr;
 }
 
 static __always_inline u32 pid_namespace_of(struct pid *pid)
 {
 	struct pid_namespace *ns = NULL;
-	u32 level;
+	u64 level;
 
 	if (!pid)
 		return 0;
@@ -336,7 +336,7 @@ static __always_inline u32 pid_namespace_of(struct pid *pid)
 	level &= 63;
 	bpf_probe_read_kernel(&ns, sizeof(ns),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
+				      level * (u64)bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
 	return ns ? READ(ns, ns.inum) : 0;
 }
 
