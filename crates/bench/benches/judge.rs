@@ -48,6 +48,8 @@ fn many(criterion: &mut Criterion) {
             judgement: &judgement,
             catalogue: Catalogue::get(),
             standards: &[],
+            waived: &Default::default(),
+            decisions: &[],
             targets: &[],
             version: "0",
             threshold: 1,

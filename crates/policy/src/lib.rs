@@ -5,7 +5,9 @@
 //! Standards judge what was written and not what it comes to: a standard may forbid what is harmless and allow what is
 //! not, and its verdict stands beside the one about escape.
 
+pub mod baseline;
 pub mod cases;
+pub mod change;
 pub mod check;
 mod condition_input;
 pub mod decide;

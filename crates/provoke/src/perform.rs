@@ -108,7 +108,10 @@ fn open(path: &str, flags: i32, way: Way, folder: &Folder) -> io::Result<Option<
         Way::Openat2 => ("openat2", openat2(&text, flags)),
         Way::IoUring => ("IORING_OP_OPENAT", Ring::new()?.open(&text, flags)),
         Way::Compat => ("int 0x80 openat", compat_call(COMPAT_OPENAT, &mut open_words(&text, flags))),
-        Way::PassedDescriptor => ("openat of a passed folder", open_below_passed(path, flags)?),
+        Way::PassedDescriptor => match open_below_passed(path, flags)? {
+            Some(result) => ("openat of a passed folder", result),
+            None => return Ok(None),
+        },
         _ => ("open", call(libc::SYS_openat, &mut open_words(&text, flags))),
     };
     drop(own(result));
@@ -138,28 +141,24 @@ fn openat2(path: &CStr, flags: i32) -> i64 {
     )
 }
 
-/// Opens the name below its folder, whose descriptor went over a Unix socket.
-fn open_below_passed(path: &str, flags: i32) -> io::Result<i64> {
+/// Opens the name below its folder, whose descriptor went over a Unix socket. None where there is no such folder.
+fn open_below_passed(path: &str, flags: i32) -> io::Result<Option<i64>> {
     let path = Path::new(path);
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(-i64::from(libc::EINVAL));
-    };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
     let parent = text_of(parent)?;
     let folder = call(libc::SYS_openat, &mut open_words(&parent, libc::O_PATH | libc::O_DIRECTORY));
-    let Ok(folder) = own(folder) else { return Ok(folder) };
+    let Ok(folder) = own(folder) else { return Ok(None) };
     let (one, other) = UnixStream::pair()?;
     sys::send_descriptor(&one, folder.as_raw_fd())?;
     let received = sys::receive_descriptor(&other)?;
     let name = CString::new(name.as_bytes())?;
-    Ok(call(
-        libc::SYS_openat,
-        &mut [
-            Word::Number(received.as_raw_fd().into()),
-            Word::Text(&name),
-            Word::Number(flags.into()),
-            Word::Number(0),
-        ],
-    ))
+    let words = &mut [
+        Word::Number(received.as_raw_fd().into()),
+        Word::Text(&name),
+        Word::Number(flags.into()),
+        Word::Number(0),
+    ];
+    Ok(Some(call(libc::SYS_openat, words)))
 }
 
 /// The path as it is named in this way; None where the way is none of paths, or the file is on another file system.

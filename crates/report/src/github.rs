@@ -52,9 +52,11 @@ fn findings<'a>(report: &Report<'a>) -> Vec<Annotation<'a>> {
     for (subject, judged) in report.subjects() {
         for (class, finding) in report.findings(judged) {
             let certain = is_certain(report, class, finding);
+            let waiver = report.waiver(judged, finding);
+            let waived = waiver.map(|w| format!("{}: ", words::waived(w))).unwrap_or_default();
             list.push(Annotation {
-                level: level(finding.severity, class, certain),
-                weight: (finding.severity, certain),
+                level: if waiver.is_some() { "notice" } else { level(finding.severity, class, certain) },
+                weight: if waiver.is_some() { (Severity::Info, false) } else { (finding.severity, certain) },
                 place: finding
                     .evidence
                     .iter()
@@ -62,7 +64,7 @@ fn findings<'a>(report: &Report<'a>) -> Vec<Annotation<'a>> {
                     .or(subject.place.as_ref())
                     .cloned(),
                 title: format!(
-                    "{} [{}]",
+                    "{waived}{} [{}]",
                     title(report, &subject.name, class, finding),
                     finding.technique().id
                 ),

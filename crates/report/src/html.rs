@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use askama::Template;
 use base64::Engine as _;
 use confinement::Subject;
+use policy::Waiver;
 use sha2::{Digest, Sha256};
 use techniques::judge::{Evidence, Finding, Judged, NotJudged, Verdict};
 use techniques::remedy::Advice;
@@ -114,6 +115,8 @@ struct Entry<'a> {
     facts_left_out: usize,
     remedies: &'a [Advice],
     fingerprint: &'a str,
+    /// Who accepts it, until when, and why.
+    waiver: Option<String>,
     unfolded: bool,
 }
 
@@ -300,7 +303,7 @@ fn card<'a>(report: &Report<'a>, subject: &'a Subject, judged: &'a Judged) -> Ca
             .iter()
             .take(FULL)
             .enumerate()
-            .map(|(i, (class, f))| entry(report, subject, *class, f, i < UNFOLDED))
+            .map(|(i, (class, f))| entry(report, subject, *class, f, report.waiver(judged, f), i < UNFOLDED))
             .collect(),
         more: paths.iter().skip(FULL).map(|(class, f)| brief(report, *class, f)).collect(),
         weaknesses: judged.weaknesses.iter().map(|f| brief(report, Class::Weakness, f)).collect(),
@@ -327,6 +330,7 @@ fn entry<'a>(
     subject: &'a Subject,
     class: Class,
     finding: &'a Finding,
+    waiver: Option<&Waiver>,
     unfolded: bool,
 ) -> Entry<'a> {
     let depth = finding.depth;
@@ -357,7 +361,9 @@ fn entry<'a>(
         facts_left_out: finding.evidence.len().saturating_sub(FACTS),
         remedies: &finding.remedies,
         fingerprint: &finding.fingerprint,
-        unfolded,
+        waiver: waiver.map(|w| format!("{}: {}", words::waived(w), w.reason)),
+        // What somebody answers for already is not what one looks at first.
+        unfolded: unfolded && waiver.is_none(),
     }
 }
 

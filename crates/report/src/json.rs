@@ -4,8 +4,8 @@
 use std::io::{self, Write};
 
 use confinement::{Place, Problem, Subject, SubjectKind};
-use policy::StandardResult;
 use policy::published::{self, Walls};
+use policy::{Decision, StandardResult};
 use serde::Serialize;
 use techniques::barrier::Barriers;
 use techniques::judge::{Finding, Hint, Judged, Verdict};
@@ -87,6 +87,8 @@ struct SubjectEntry<'a, F: Serialize, D: Serialize, H: Serialize, T: Serialize> 
     undecided: D,
     hints: H,
     standards: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'a Decision>,
 }
 
 #[derive(Serialize)]
@@ -125,7 +127,10 @@ fn audit<'a>(report: &'a Report<'_>) -> impl Serialize + 'a {
 
 fn subject<'a>(report: &'a Report<'_>, subject: &'a Subject, judged: &'a Judged) -> impl Serialize + 'a {
     let findings = |list: &'a [Finding]| {
-        Each(move || list.iter().map(move |f| published::finding(report.world, report.catalogue, f)))
+        Each(move || {
+            list.iter()
+                .map(move |f| published::finding(report.world, report.catalogue, f, report.waiver(judged, f)))
+        })
     };
     SubjectEntry {
         id: &subject.id,
@@ -143,5 +148,6 @@ fn subject<'a>(report: &'a Report<'_>, subject: &'a Subject, judged: &'a Judged)
             judged.hints.iter().map(|Hint { advice, depth }| HintEntry { advice, depth: (*depth).into() })
         }),
         standards: Each(|| report.standards_of(judged.subject).map(|s: &StandardResult| s)),
+        decision: report.decision_of(judged.subject),
     }
 }

@@ -100,6 +100,8 @@ fn source(subject: &Subject) -> &str {
 
 fn subject_case<'a>(report: &Report<'a>, subject: &'a Subject, judged: &'a Judged) -> Case<'a> {
     let findings: Vec<(Class, &Finding)> = report.findings(judged).collect();
+    let (waived, findings): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|(_, f)| report.waiver(judged, f).is_some());
     let (weak, weighty): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|(class, _)| *class == Class::Weakness);
     let certain = weighty.iter().find(|(class, f)| is_certain(report, *class, f));
@@ -130,6 +132,12 @@ fn subject_case<'a>(report: &Report<'a>, subject: &'a Subject, judged: &'a Judge
     };
     lines.extend(broken);
     let mut output = format!("{}: {}", subject.name, standing(judged));
+    for (class, finding) in waived {
+        let waiver = report.waiver(judged, finding);
+        let words = waiver.map(|w| format!("\n{}: {}: ", words::waived(w), w.reason));
+        output.push_str(&words.unwrap_or_default());
+        output.push_str(&line(report, subject, class, finding));
+    }
     for (class, finding) in weak {
         output.push('\n');
         output.push_str(&line(report, subject, class, finding));

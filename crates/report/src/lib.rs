@@ -4,6 +4,7 @@
 //! report says was said before.
 
 pub mod github;
+pub mod gitlab;
 pub mod graph;
 pub mod harden;
 pub mod html;
@@ -21,8 +22,8 @@ mod words;
 use std::io;
 
 use confinement::{Subject, World};
-use policy::StandardResult;
 pub use policy::published::{Class, every_finding};
+use policy::{Decision, StandardResult, Waived, Waiver};
 use serde::{Serialize, Serializer};
 use techniques::judge::{Finding, Judged, Judgement, Verdict};
 use techniques::severity::Severity;
@@ -37,6 +38,10 @@ pub struct Report<'a> {
     pub catalogue: &'a Catalogue,
     /// Results of standards by the subject's index, in rising order of it; a subject may have several.
     pub standards: &'a [(usize, StandardResult)],
+    /// What of it is waived.
+    pub waived: &'a Waived,
+    /// What a policy decides, by the subject's index, in rising order of it; empty where none was asked.
+    pub decisions: &'a [(usize, Decision)],
     /// What was asked to be judged, as the user wrote it.
     pub targets: &'a [String],
     /// The version of the program.
@@ -98,6 +103,23 @@ impl<'a> Report<'a> {
         let from = self.standards.partition_point(|(i, _)| *i < subject);
         let rest = self.standards.get(from..).unwrap_or_default();
         rest.iter().take_while(move |(i, _)| *i == subject).map(|(_, result)| result)
+    }
+
+    /// The waiver that holds for a finding of a subject.
+    pub fn waiver(&self, judged: &Judged, finding: &Finding) -> Option<&'a Waiver> {
+        self.waived.waiver(judged.subject, finding)
+    }
+
+    /// Whether a subject is open, and all that opens it is waived.
+    pub fn is_waived(&self, judged: &Judged) -> bool {
+        let mut open = judged.paths.iter().filter(|f| f.is_complete()).peekable();
+        open.peek().is_some() && open.all(|f| self.waiver(judged, f).is_some())
+    }
+
+    /// The decision about a subject, by its index.
+    pub fn decision_of(&self, subject: usize) -> Option<&'a Decision> {
+        let at = self.decisions.binary_search_by_key(&subject, |(i, _)| *i).ok()?;
+        self.decisions.get(at).map(|(_, decision)| decision)
     }
 
     /// A condition as technique files write it.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use confinement::{Place, Problem, Subject};
-use policy::{ControlResult, StandardResult};
+use policy::{ControlResult, StandardResult, Waiver};
 use serde::Serialize;
 use serde_json::{Value, json};
-use techniques::judge::Finding;
+use techniques::judge::{Finding, Judged};
 use techniques::severity::Severity;
 use techniques::technique::Technique;
 
@@ -221,8 +221,9 @@ fn help(technique: &Technique) -> Value {
 
 fn results<'a>(report: &'a Report<'_>, rules: &'a Rules<'_>) -> impl Iterator<Item = Value> + 'a {
     report.subjects().flat_map(move |(subject, judged)| {
-        let findings =
-            report.findings(judged).map(move |(class, f)| finding_result(report, rules, subject, class, f));
+        let findings = report
+            .findings(judged)
+            .map(move |(class, f)| finding_result(report, rules, subject, judged, class, f));
         let standards = report.standards_of(judged.subject).flat_map(move |standard| {
             let failed = standard.controls.iter().filter(|c| c.result == policy::Verdict::Fail);
             failed.map(move |control| control_result(rules, subject, standard, control))
@@ -235,6 +236,7 @@ fn finding_result(
     report: &Report<'_>,
     rules: &Rules<'_>,
     subject: &Subject,
+    judged: &Judged,
     class: Class,
     finding: &Finding,
 ) -> Value {
@@ -278,10 +280,37 @@ fn finding_result(
     if !related.is_empty() {
         result["relatedLocations"] = related.into();
     }
+    let holding = report.waiver(judged, finding).map(|w| suppression(w, "accepted"));
+    // Of a result with a rejected suppression, viewers know that it is not suppressed (3.35.3).
+    let ended = report.waived.expired(judged.subject, finding).map(|w| suppression(w, "rejected"));
+    if let Some(suppression) = holding.or(ended) {
+        result["suppressions"] = json!([suppression]);
+    }
     if finding.steps.len() > 1 {
         result["codeFlows"] = json!([{ "threadFlows": [{ "locations": steps(report, finding) }] }]);
     }
     result
+}
+
+/// A waiver as SARIF has exceptions (3.35).
+fn suppression(waiver: &Waiver, status: &str) -> Value {
+    let mut justification = waiver.reason.to_string();
+    if let Some(owner) = &waiver.owner {
+        justification.push_str(&format!(" (owner: {owner})"));
+    }
+    if let Some(ticket) = &waiver.ticket {
+        justification.push_str(&format!(" (ticket: {ticket})"));
+    }
+    let mut value = json!({
+        "kind": if waiver.is_in_place() { "inSource" } else { "external" },
+        "status": status,
+        "justification": format!("{justification}; until {}", waiver.until),
+        "properties": { "until": waiver.until.to_string(), "owner": waiver.owner, "ticket": waiver.ticket },
+    });
+    if let Some(location) = physical(&waiver.place) {
+        value["location"] = location;
+    }
+    value
 }
 
 /// The steps of a path through several subjects.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::Report;
 use crate::escape::{one_line, same_length, visible};
+use crate::{Report, words};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use confinement::{Origin, Place, Subject, World};
+use policy::Outcome;
 use techniques::barrier::Barriers;
 use techniques::condition::Condition;
 use techniques::judge::{Evidence, Finding, Judged, Judgement, Verdict};
@@ -36,7 +37,7 @@ pub fn write(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
     let Report { world, judgement, .. } = *report;
     let renderer = if options.colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(options.width);
-    let page = Page { world, options, renderer };
+    let page = Page { world, options, renderer, report };
     let mut order: Vec<&Judged> = judgement.subjects.iter().collect();
     order.sort_by_key(|j| {
         let worst = j.paths.first().map(|p| p.severity);
@@ -53,7 +54,10 @@ pub fn write(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
         page.open(judged, out)?;
     }
     for judged in &order {
-        for finding in judged.lateral.iter().filter(|f| options.all || f.severity >= Severity::Medium) {
+        let shown = |f: &&Finding| {
+            (options.all || f.severity >= Severity::Medium) && report.waiver(judged, f).is_none()
+        };
+        for finding in judged.lateral.iter().filter(shown) {
             page.block(finding, &[], out)?;
         }
     }
@@ -63,6 +67,8 @@ pub fn write(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
         }
     }
     standards(report, options, out)?;
+    page.waived(&order, out)?;
+    page.decisions(out)?;
     page.held(&order, out)?;
     page.summary(judgement, out)
 }
@@ -97,6 +103,7 @@ fn standards(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
 }
 
 struct Page<'a> {
+    report: &'a Report<'a>,
     world: &'a World,
     options: &'a Options<'a>,
     renderer: Renderer,
@@ -113,20 +120,61 @@ impl Page<'_> {
 
     /// An open subject: its worst path in full, the others by name.
     fn open(&self, judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
-        let shown = if self.options.all { judged.paths.len() } else { 1 };
-        for (i, finding) in judged.paths.iter().take(shown).enumerate() {
-            let more = if i + 1 == shown { judged.paths.get(shown..).unwrap_or_default() } else { &[] };
+        let paths = self.not_waived(judged);
+        let shown = if self.options.all { paths.len() } else { 1 };
+        for (i, finding) in paths.iter().take(shown).enumerate() {
+            let more = if i + 1 == shown { paths.get(shown..).unwrap_or_default() } else { &[] };
             self.block(finding, more, out)?;
         }
         Ok(())
     }
 
     fn undetermined(&self, judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
-        let Some(finding) = judged.paths.first() else { return Ok(()) };
-        self.block(finding, judged.paths.get(1..).unwrap_or_default(), out)
+        let paths = self.not_waived(judged);
+        let Some(finding) = paths.first() else { return Ok(()) };
+        self.block(finding, paths.get(1..).unwrap_or_default(), out)
     }
 
-    fn block(&self, finding: &Finding, more: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+    fn not_waived<'j>(&self, judged: &'j Judged) -> Vec<&'j Finding> {
+        judged.paths.iter().filter(|f| self.report.waiver(judged, f).is_none()).collect()
+    }
+
+    /// A line for each finding that is waived: it is there, somebody answers for it, and until when.
+    fn waived(&self, order: &[&Judged], out: &mut dyn Write) -> io::Result<()> {
+        let mut any = false;
+        for judged in order {
+            for (class, finding) in self.report.findings(judged) {
+                let Some(waiver) = self.report.waiver(judged, finding) else { continue };
+                let what = words::title(self.report, self.name(judged.subject), class, finding);
+                let place = &waiver.place;
+                let line = format!(
+                    "{}: {what} [{}]: {} ({}:{})",
+                    words::waived(waiver),
+                    finding.technique().id,
+                    waiver.reason,
+                    place.path,
+                    place.line
+                );
+                writeln!(out, "{}", one_line(&line))?;
+                any = true;
+            }
+        }
+        if any { writeln!(out) } else { Ok(()) }
+    }
+
+    /// What a policy has against subjects, which no finding above says.
+    fn decisions(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut any = false;
+        for (subject, decision) in self.report.decisions {
+            if decision.outcome > Outcome::Allow {
+                writeln!(out, "{}", one_line(&decision.message(self.name(*subject))))?;
+                any = true;
+            }
+        }
+        if any { writeln!(out) } else { Ok(()) }
+    }
+
+    fn block(&self, finding: &Finding, more: &[&Finding], out: &mut dyn Write) -> io::Result<()> {
         let subject = finding.steps.first().map_or("?", |s| self.name(s.subject));
         let technique = finding.technique();
         let complete = finding.is_complete();
@@ -249,7 +297,7 @@ impl Page<'_> {
     }
 
     fn weaknesses(&self, judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
-        for finding in &judged.weaknesses {
+        for finding in judged.weaknesses.iter().filter(|f| self.report.waiver(judged, f).is_none()) {
             let technique = finding.technique();
             let place = finding.evidence.iter().find_map(|e| e.origin.place());
             let at = place.map_or(String::new(), |p| format!("{}:{}:{}: ", p.path, p.line, p.column));
@@ -287,8 +335,10 @@ impl Page<'_> {
             .flat_map(|j| &j.lateral)
             .filter(|f| f.severity < Severity::Medium)
             .count();
+        let waived = judgement.subjects.iter().filter(|j| self.report.is_waived(j)).count();
+        let waived = if waived > 0 { format!(" ({waived} waived)") } else { String::new() };
         let mut line = format!(
-            "{} open, {} held, {} undetermined",
+            "{} open{waived}, {} held, {} undetermined",
             count(Verdict::Open),
             count(Verdict::Held),
             count(Verdict::Undetermined)

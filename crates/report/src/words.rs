@@ -1,6 +1,7 @@
 //! The same thing said in the same words by every format that people read.
 
 use confinement::{Origin, Place, Problem};
+use policy::Waiver;
 use techniques::barrier::Barriers;
 use techniques::judge::{Evidence, Finding, Judged, Verdict};
 
@@ -131,4 +132,16 @@ pub(crate) fn walls(n: u8) -> String {
 
 pub(crate) fn names(barriers: Barriers) -> String {
     barriers.iter().map(|b| b.name()).collect::<Vec<_>>().join(" + ")
+}
+
+/// "waived until 2027-01-31 by ops (OPS-12)".
+pub(crate) fn waived(waiver: &Waiver) -> String {
+    let mut text = format!("waived until {}", waiver.until);
+    if let Some(owner) = &waiver.owner {
+        text.push_str(&format!(" by {owner}"));
+    }
+    if let Some(ticket) = &waiver.ticket {
+        text.push_str(&format!(" ({ticket})"));
+    }
+    text
 }

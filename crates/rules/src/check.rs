@@ -18,6 +18,12 @@ use crate::types::{EventType, TypeSet};
 const MAXIMUM_DEPTH: usize = 400;
 /// Elements of all lists that one comparison names.
 const MAXIMUM_ELEMENTS: usize = 100_000;
+/// Elements that all comparisons together name, a list that is named twice counted twice.
+const MAXIMUM_ALL_ELEMENTS: usize = 1_000_000;
+/// Bytes of these.
+const MAXIMUM_ALL_BYTES: usize = 256 << 20;
+/// Regular expressions of one load: each may take a megabyte.
+const MAXIMUM_EXPRESSIONS: usize = 1000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct CheckError {
@@ -64,6 +70,9 @@ pub(crate) struct Checker {
     /// Fields that still work and soon will not.
     pub(crate) deprecated: Vec<(Span, String)>,
     depth: usize,
+    elements: usize,
+    bytes: usize,
+    expressions: usize,
 }
 
 impl Checker {
@@ -74,6 +83,9 @@ impl Checker {
             lists: HashMap::new(),
             deprecated: Vec::new(),
             depth: 0,
+            elements: 0,
+            bytes: 0,
+            expressions: 0,
         }
     }
 
@@ -110,6 +122,11 @@ impl Checker {
             Expression::Check(check) => self.check(check)?,
         };
         self.depth -= 1;
+        // Macros that were checked before count with their depth.
+        if self.graph.depth(edge) as usize > MAXIMUM_DEPTH {
+            let message = format!("nested deeper than {MAXIMUM_DEPTH} levels, macros included");
+            return Err(CheckError::new(span_of(expression), message));
+        }
         Ok(edge)
     }
 
@@ -192,6 +209,11 @@ impl Checker {
     ) -> Result<Edge, CheckError> {
         let spans: Vec<Span> = values.iter().map(|v| v.1).collect();
         let values: Vec<Vec<u8>> = values.into_iter().map(|v| v.0).collect();
+        self.expressions += usize::from(operator == Operator::Regex);
+        if self.expressions > MAXIMUM_EXPRESSIONS {
+            let message = format!("more than {MAXIMUM_EXPRESSIONS} regular expressions in all rules");
+            return Err(CheckError::new(check.span, message));
+        }
         let test = Test::new(subject.kind(), operator, &values).map_err(|Misfit { value, message }| {
             let span = value.and_then(|at| spans.get(at)).copied().unwrap_or(check.span);
             CheckError::new(span, message)
@@ -331,6 +353,14 @@ impl Checker {
                 let message = format!("more than {MAXIMUM_ELEMENTS} elements");
                 return Err(CheckError::new(literal.span, message));
             }
+        }
+        self.elements += elements.len();
+        self.bytes += elements.iter().map(|element| element.0.len()).sum::<usize>();
+        if self.elements > MAXIMUM_ALL_ELEMENTS || self.bytes > MAXIMUM_ALL_BYTES {
+            let span = literals.first().map_or(Span::default(), |literal| literal.span);
+            let message =
+                format!("the comparisons of all rules name more than {MAXIMUM_ALL_ELEMENTS} elements");
+            return Err(CheckError::new(span, message));
         }
         Ok(elements)
     }

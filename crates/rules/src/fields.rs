@@ -144,6 +144,7 @@ fields! {
     ProcPname "proc.pname" Text None "name of the parent";
     ProcAname "proc.aname" Text Ancestor "name of an ancestor; without index, of any";
     ProcArgs "proc.args" Text OptionalIndex "arguments without argv[0]; with index, one of them";
+    ProcAargs "proc.aargs" Text Ancestor "proc.args of an ancestor; without index, of any";
     ProcCmdline "proc.cmdline" Text None "proc.name and proc.args";
     ProcPcmdline "proc.pcmdline" Text None "proc.cmdline of the parent";
     ProcAcmdline "proc.acmdline" Text Ancestor "proc.cmdline of an ancestor; without index, of any";
@@ -306,7 +307,7 @@ fields! {
     FdDevMajor "fd.dev.major" Unsigned None "its major number";
     FdDevMinor "fd.dev.minor" Unsigned None "its minor number";
     FdIno "fd.ino" Signed None "inode of the file";
-    FdTypes "fd.types" TextList None "types of all descriptors of the call";
+    FdTypes "fd.types" TextList OptionalIndex "types of all open descriptors; with index, of one";
     FdIsUpperLayer "fd.is_upper_layer" Bool None "whether the file lies in an overlay's upper layer";
     FdIsLowerLayer "fd.is_lower_layer" Bool None "whether the file lies in an overlay's lower layer";
     // fs.path
@@ -317,12 +318,14 @@ fields! {
     FsPathTarget "fs.path.target" Text None "absolute target path of calls with two";
     FsPathTargetraw "fs.path.targetraw" Text None "that path as it was given";
     // fdlist
-    FdlistNums "fdlist.nums" TextList None "descriptors of a poll, with commas between";
-    FdlistNames "fdlist.names" TextList None "their names";
-    FdlistCips "fdlist.cips" TextList None "their client addresses";
-    FdlistSips "fdlist.sips" TextList None "their server addresses";
-    FdlistCports "fdlist.cports" TextList None "their client ports";
-    FdlistSports "fdlist.sports" TextList None "their server ports";
+    FdlistNums "fdlist.nums" Text None "descriptors of a poll, with commas between";
+    FdlistNames "fdlist.names" Text None "their names";
+    FdlistCips "fdlist.cips" Text None "their client addresses";
+    FdlistSips "fdlist.sips" Text None "their server addresses";
+    FdlistCports "fdlist.cports" Text None "their client ports";
+    FdlistSports "fdlist.sports" Text None "their server ports";
+    // util
+    UtilCnt "util.cnt" Unsigned None "counts up with every question for it";
     // syslog
     SyslogFacilityStr "syslog.facility.str" Text None "facility of a log message";
     SyslogFacility "syslog.facility" Unsigned None "its number";
@@ -532,7 +535,7 @@ fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b = b.as_bytes();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

@@ -95,10 +95,15 @@ pub(crate) struct Class {
     pub(crate) conditions: Vec<Edge>,
 }
 
+/// An `and` of more parts stays as it is within another; else a long chain of macros would be copied over and over.
+const FLATTENED: usize = 32;
+
 #[derive(Default)]
 pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) predicates: Vec<Predicate>,
+    /// How many nodes stand below each other, node by node.
+    depths: Vec<u32>,
     node_index: FxHashMap<Node, u32>,
     predicate_index: FxHashMap<Key, u32>,
 }
@@ -115,9 +120,21 @@ impl Graph {
             return Edge::to(*known as usize);
         }
         let index = self.nodes.len();
+        let below = match &node {
+            Node::And(children) | Node::One(children) => {
+                children.iter().map(|c| self.depth(*c)).max().unwrap_or(0)
+            }
+            _ => 0,
+        };
+        self.depths.push(below + 1);
         self.node_index.insert(node.clone(), index as u32);
         self.nodes.push(node);
         Edge::to(index)
+    }
+
+    /// How deep the recursion goes that decides it.
+    pub(crate) fn depth(&self, edge: Edge) -> u32 {
+        self.depths.get(edge.node()).copied().unwrap_or(0)
     }
 
     pub(crate) fn types(&mut self, set: TypeSet) -> Edge {
@@ -171,7 +188,9 @@ impl Graph {
             match self.nodes.get(child.node()) {
                 _ if child == Edge::FALSE => return Edge::FALSE,
                 _ if child == Edge::TRUE => {}
-                Some(Node::And(inner)) if !child.negated() => flat.extend_from_slice(inner),
+                Some(Node::And(inner)) if !child.negated() && inner.len() <= FLATTENED => {
+                    flat.extend_from_slice(inner)
+                }
                 _ => flat.push(child),
             }
         }

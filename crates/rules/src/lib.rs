@@ -8,6 +8,7 @@ mod document;
 pub mod event;
 pub mod fields;
 mod graph;
+pub mod language;
 pub mod load;
 pub mod matcher;
 pub mod output;

@@ -251,8 +251,14 @@ impl Matcher {
                 self.grouped(group, member, event, scratch).is_some_and(|held| held != negated)
             }
             Code::And { first, count } => {
-                let mut rest = first..first + count;
-                rest.all(|child| self.holds(self.children[child as usize], event, scratch))
+                self.children[first as usize..(first + count) as usize].iter().all(|child| {
+                    // What is known is not worth a call.
+                    let known = scratch.nodes[child.node()];
+                    match known >> 1 == scratch.generation {
+                        true => (known & 1 == 1) != child.negated(),
+                        false => self.holds(*child, event, scratch),
+                    }
+                })
             }
             Code::One { first, count } => {
                 let mut held = 0;
@@ -285,7 +291,7 @@ impl Matcher {
                 Some(Value::Text(text)) => {
                     state.set = group.ask(&text, &mut scratch.bits);
                 }
-                Some(other) => state.set = group.ask(&crate::output::plain(&other), &mut scratch.bits),
+                Some(other) => state.set = group.ask(&crate::output::compared(&other), &mut scratch.bits),
                 None => state.absent = true,
             }
         }
@@ -436,6 +442,9 @@ impl Group {
         }
     }
 }
+
+/// Bytes of the texts that one trie or automaton is made of.
+const LARGEST_TABLE: usize = 1 << 20;
 
 /// How a group decides its comparisons.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -595,6 +604,10 @@ impl<'g> Builder<'g> {
 
 impl Group {
     fn new(field: &Field, how: How, members: &[&Predicate], bits: usize) -> Option<Group> {
+        let bytes: usize = members.iter().flat_map(|member| &member.values).map(Vec::len).sum();
+        if how != How::Exact && bytes > LARGEST_TABLE {
+            return None;
+        }
         let words = members.len().div_ceil(64);
         let mut sets = Sets { words, sets: vec![vec![0; words].into()], numbers: FxHashMap::default() };
         sets.numbers.insert(sets.sets[0].clone(), 0);

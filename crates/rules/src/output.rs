@@ -137,6 +137,14 @@ fn show<'v>(value: Option<&'v Value<'_>>) -> Cow<'v, str> {
     }
 }
 
+/// A value as conditions compare it with text: a list is its elements with commas between.
+pub(crate) fn compared(value: &Value<'_>) -> Vec<u8> {
+    match value {
+        Value::List(items) => items.iter().map(plain).collect::<Vec<_>>().join(b",".as_slice()),
+        single => plain(single),
+    }
+}
+
 /// A value as text; of a list, its elements with commas between, in parentheses.
 pub(crate) fn plain(value: &Value<'_>) -> Vec<u8> {
     match value {

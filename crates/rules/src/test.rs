@@ -25,8 +25,13 @@ impl Number {
     pub(crate) fn compare(self, other: Number) -> Option<Ordering> {
         match (self, other) {
             (Number::Whole(a), Number::Whole(b)) => Some(a.cmp(&b)),
-            (a, b) => a.float().partial_cmp(&b.float()),
+            (a, b) => Number::compare_floats(a, b),
         }
+    }
+
+    #[cold]
+    fn compare_floats(a: Number, b: Number) -> Option<Ordering> {
+        a.float().partial_cmp(&b.float())
     }
 
     fn float(self) -> f64 {
@@ -122,7 +127,7 @@ impl Test {
             (Test::SomeOf(set), Value::List(values)) => values.iter().any(|value| in_set(set, value)),
             (Test::AllOf(set) | Test::SomeOf(set), value) => in_set(set, value),
             (Test::Text(test), Value::Text(text)) => test.accepts(text),
-            (Test::Text(test), other) => test.accepts(&crate::output::plain(other)),
+            (Test::Text(test), other) => test.accepts(&crate::output::compared(other)),
             (Test::Bool(accepted), Value::Bool(value)) => accepted[usize::from(*value)],
             (Test::Addresses(addresses), Value::Address(address)) => addresses.contains(address),
             (Test::Networks(networks), Value::Address(address)) => networks.iter().any(|n| n.holds(*address)),

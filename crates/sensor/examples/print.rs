@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use sensor::{Kind, Options, Sensor};
+use sensor::{Kind, Options, Sensor, Variant};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -12,14 +12,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for argument in arguments {
         match argument.as_str() {
             "host" => options.host = true,
-            "plain" => options.plain = true,
+            "cast" => options.variant = Some(Variant::Cast),
+            "direct" => options.variant = Some(Variant::Direct),
+            "plain" => options.variant = Some(Variant::Plain),
             name => match Kind::ALL.iter().find(|kind| kind.name() == name) {
                 Some(kind) => options.bulk.push(*kind),
                 None => return Err(format!("no kind is named {name}").into()),
             },
         }
     }
+    let began = Instant::now();
     let mut sensor = Sensor::start(options)?;
+    eprintln!("{:?} after {:?}", sensor.variant(), began.elapsed());
     for capability in sensor.capabilities() {
         eprintln!("{}", serde_json::to_string(capability)?);
     }

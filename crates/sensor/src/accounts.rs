@@ -110,7 +110,7 @@ impl Accounts {
                 (lane(key.lane), kinds::name_of_number(key.kind), container(key.container), loss.count)
             })
             .collect();
-        rows.sort_by(|a, b| b.3.cmp(&a.3));
+        rows.sort_by_key(|row| std::cmp::Reverse(row.3));
         rows
     }
 }

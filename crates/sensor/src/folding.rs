@@ -18,6 +18,7 @@ use crate::record::Head;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     object: u64,
+    way: u64,
     detail: u64,
     process: u32,
     pub kind: u16,
@@ -36,6 +37,7 @@ impl Key {
         };
         Some(Key {
             object: head.fold,
+            way: head.fold_way,
             detail: *head.arguments.last()?,
             process: head.actor.task.process,
             kind: head.kind,
@@ -46,10 +48,11 @@ impl Key {
     fn read(bytes: &[u8]) -> Option<Key> {
         Some(Key {
             object: u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?),
-            detail: u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?),
-            process: u32::from_le_bytes(bytes.get(16..20)?.try_into().ok()?),
-            kind: u16::from_le_bytes(bytes.get(20..22)?.try_into().ok()?),
-            number: u16::from_le_bytes(bytes.get(22..24)?.try_into().ok()?),
+            way: u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?),
+            detail: u64::from_le_bytes(bytes.get(16..24)?.try_into().ok()?),
+            process: u32::from_le_bytes(bytes.get(24..28)?.try_into().ok()?),
+            kind: u16::from_le_bytes(bytes.get(28..30)?.try_into().ok()?),
+            number: u16::from_le_bytes(bytes.get(30..32)?.try_into().ok()?),
         })
     }
 }
@@ -58,18 +61,21 @@ impl Key {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count {
     pub count: u64,
-    pub last: u64,
     pub container: u64,
 }
 
 impl Count {
     fn read(bytes: &[u8]) -> Option<Count> {
         let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        Some(Count { count: number(0)?, last: number(8)?, container: number(16)? })
+        Some(Count { count: number(0)?, container: number(8)? })
     }
 }
 
-pub(crate) type Batch = Vec<(Key, Count)>;
+/// Counts of one window, and when it ended, nanoseconds since boot.
+pub(crate) struct Batch {
+    pub until: u64,
+    pub counts: Vec<(Key, Count)>,
+}
 
 /// The thread that swaps, and what it read.
 pub(crate) struct Folding {
@@ -82,49 +88,61 @@ pub(crate) struct Folding {
 }
 
 struct Swapper {
-    outer: MapHandle,
-    inner: [MapHandle; 2],
+    /// The programs' variable that says which map is in use.
+    turn: MapHandle,
+    /// An array of maps, whose updates wait for the programs that run.
+    wait: MapHandle,
+    maps: [MapHandle; 2],
     active: usize,
     batches: Sender<Batch>,
 }
 
 impl Swapper {
     fn swap(&mut self) {
-        let out = self.active;
-        let next = 1 - out;
-        let Some((next_map, out_map)) = self.inner.get(next).zip(self.inner.get(out)) else { return };
-        let fd = next_map.as_fd().as_raw_fd();
-        // Returns when no program can still hold the map that is taken out.
-        if self.outer.update(&0u32.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY).is_err() {
+        let next = 1 - self.active;
+        let Some(out) = self.maps.get(self.active) else { return };
+        // Nothing was met in this window: waiting for the programs would be for nothing.
+        if out.keys().next().is_none() {
+            return;
+        }
+        let until = crate::loader::boot_time();
+        let key = 0u32.to_ne_bytes();
+        if self.turn.update(&key, &(next as u64).to_ne_bytes(), MapFlags::ANY).is_err() {
             return;
         }
         self.active = next;
-        let keys: Vec<Vec<u8>> = out_map.keys().collect();
-        let mut batch = Batch::new();
+        let fd = out.as_fd().as_raw_fd();
+        if self.wait.update(&key, &fd.to_ne_bytes(), MapFlags::ANY).is_err() {
+            // Without the wait a program may still count in the map: what it holds is told with the next window's.
+            return;
+        }
+        let keys: Vec<Vec<u8>> = out.keys().collect();
+        let mut counts = Vec::new();
         for bytes in keys {
-            let value = out_map.lookup(&bytes, MapFlags::ANY).ok().flatten();
+            let value = out.lookup(&bytes, MapFlags::ANY).ok().flatten();
             if let (Some(key), Some(count)) = (Key::read(&bytes), value.and_then(|v| Count::read(&v)))
                 && count.count > 0
             {
-                batch.push((key, count));
+                counts.push((key, count));
             }
-            let _ = out_map.delete(&bytes);
+            let _ = out.delete(&bytes);
         }
         // The receiver may be gone while the sensor stops.
-        let _ = self.batches.send(batch);
+        let _ = self.batches.send(Batch { until, counts });
     }
 }
 
 impl Folding {
     pub(crate) fn start(
-        outer: MapHandle,
-        inner: [MapHandle; 2],
+        turn: MapHandle,
+        wait: MapHandle,
+        maps: [MapHandle; 2],
         window: Duration,
     ) -> std::io::Result<Folding> {
         let (sender, batches) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
-        let mut swapper = Swapper { outer, inner, active: 0, batches: sender };
+        let mut swapper = Swapper { turn, wait, maps, active: 0, batches: sender };
         let thread = std::thread::Builder::new().name("sensor-fold".to_owned()).spawn(move || {
             while !seen.load(Ordering::Acquire) {
                 std::thread::park_timeout(window);

@@ -23,6 +23,7 @@ macro_rules! kinds {
                 }
             }
 
+            #[cfg(any(test, feature = "loader"))]
             pub(crate) fn from_number(number: u16) -> Option<Kind> {
                 match number {
                     $($number => Some(Kind::$name),)*
@@ -113,6 +114,7 @@ kinds! {
 }
 
 /// Names of kinds for serialised accounts, where a record carries a number that no kind has.
+#[cfg(feature = "loader")]
 pub(crate) fn name_of_number(number: u16) -> String {
     Kind::from_number(number).map_or_else(|| format!("kind-{number}"), |kind| kind.name().to_owned())
 }

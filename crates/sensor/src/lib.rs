@@ -20,6 +20,8 @@ mod families;
 #[cfg(feature = "loader")]
 mod folding;
 #[cfg(feature = "loader")]
+mod hooks;
+#[cfg(feature = "loader")]
 mod loader;
 #[cfg(feature = "loader")]
 mod record;
@@ -36,6 +38,6 @@ pub use accounts::Stats;
 #[cfg(feature = "loader")]
 pub use capabilities::Capability;
 #[cfg(feature = "loader")]
-pub use families::Family;
+pub use families::{Family, kind_of_call};
 #[cfg(feature = "loader")]
-pub use loader::{Error, Options, Sensor};
+pub use loader::{Error, Options, Sensor, Variant};

@@ -16,6 +16,7 @@ use crate::capabilities::Capability;
 use crate::event::{Actor, Entry, Event, FileId, Lane, What};
 use crate::families::{self, Call, Calls, Family, Program};
 use crate::folding::{Folding, Key};
+use crate::hooks::Hooks;
 use crate::kinds::Kind;
 use crate::record::Record;
 use crate::ring::{self, Ring};
@@ -38,6 +39,13 @@ pub enum Error {
 
 fn kernel(what: &str) -> impl Fn(libbpf_rs::Error) -> Error + '_ {
     move |error| Error::Kernel { what: what.to_owned(), error: format!("{error:#}") }
+}
+
+/// With STOCKADE_SENSOR_LOG set, what libbpf and the kernel's verifier say of programs that are refused goes to standard
+/// error.
+fn print() -> Option<(libbpf_rs::PrintLevel, libbpf_rs::PrintCallback)> {
+    std::env::var_os("STOCKADE_SENSOR_LOG")?;
+    Some((libbpf_rs::PrintLevel::Warn, |_, text| eprint!("{text}")))
 }
 
 /// What to watch, and how much room to give it.
@@ -63,8 +71,10 @@ pub struct Options {
     /// A directory of a BPF file system where the links are pinned: they then outlive the sensor, which takes them up
     /// again at its next start.
     pub pin: Option<std::path::PathBuf>,
-    /// Load the variant for kernels from 5.8 to 5.10 even where the other one works.
-    pub plain: bool,
+    /// Try the layer of security hooks.
+    pub hooks: bool,
+    /// Load this variant of the programs, and not the fastest that loads.
+    pub variant: Option<Variant>,
 }
 
 impl Default for Options {
@@ -81,7 +91,8 @@ impl Default for Options {
             threads: 32_768,
             containers: 8_192,
             pin: None,
-            plain: false,
+            hooks: true,
+            variant: None,
         }
     }
 }
@@ -98,13 +109,29 @@ const PROGRAMS: &[(&str, &str, Option<Family>)] = &[
     ("modules_signal", "signal_generate", Some(Family::Modules)),
     ("io_uring_request", "io_uring_submit_req", Some(Family::IoUring)),
     ("io_uring_request_sqe", "io_uring_submit_sqe", Some(Family::IoUring)),
+    ("io_uring_completed", "io_uring_complete", Some(Family::IoUring)),
 ];
 
 /// Without one of these the sensor does not know containers, or sees no call.
 const NEEDED: usize = 4;
 
-const DIRECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sensor.bpf.o"));
-const PLAIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plain.bpf.o"));
+/// The same programs by how they read the kernel's memory, the fastest first.
+const VARIANTS: [(Variant, &[u8]); 3] = [
+    (Variant::Cast, include_bytes!(concat!(env!("OUT_DIR"), "/cast.bpf.o"))),
+    (Variant::Direct, include_bytes!(concat!(env!("OUT_DIR"), "/direct.bpf.o"))),
+    (Variant::Plain, include_bytes!(concat!(env!("OUT_DIR"), "/plain.bpf.o"))),
+];
+
+/// How the programs read the kernel's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Any pointer directly: from 6.2.
+    Cast,
+    /// Pointers that the verifier knows directly: from 5.11.
+    Direct,
+    /// By calls of a helper: from 5.8.
+    Plain,
+}
 
 /// How long loss and repeats may go untold.
 const TICK: Duration = Duration::from_millis(100);
@@ -116,6 +143,7 @@ pub struct Sensor {
     rare: Ring,
     bulk: Ring,
     links: Vec<Link>,
+    hooks: Option<Hooks>,
     object: Object,
     reading: Reading,
     accounts: Accounts,
@@ -126,6 +154,7 @@ pub struct Sensor {
     before: Vec<Event>,
     ticked: Instant,
     bulk_wanted: bool,
+    variant: Variant,
 }
 
 /// What turns records into events.
@@ -155,19 +184,24 @@ impl Sensor {
         if !cfg!(target_arch = "x86_64") {
             return Err(Error::Machine);
         }
-        let _ = libbpf_rs::set_print(None);
+        let _ = libbpf_rs::set_print(print());
         let btf = Btf::from_vmlinux().map_err(|error| Error::NoBtf(format!("{error:#}")))?;
         let mut capabilities = Vec::new();
         let absent = absent_hooks(&btf, &options, &mut capabilities);
-        let object = load(&options, &absent)?;
+        let (variant, object) = load(&options, &absent)?;
         let calls = Calls::of(&options.families);
         fill_tables(&object, &calls, &options)?;
-        let host = bss(&object)?;
+        let host = variables(&object, ".bss")?;
         for kind in &options.bulk {
             want(&host, *kind)?;
         }
         run_iterator(&object)?;
         let host_mount = host_mount(&host)?;
+        set_variable(&host, FOUND)?;
+        let hooks = if options.hooks { crate::hooks::start(&object, &mut capabilities) } else { None };
+        if hooks.is_some() {
+            set_variable(&host, HOOKS)?;
+        }
         let (links, own) = attach(&object, &absent, &options, &mut capabilities)?;
         let mut reading = Reading {
             calls,
@@ -193,6 +227,7 @@ impl Sensor {
             rare: ring(&rare)?,
             bulk: ring(&bulk)?,
             links,
+            hooks,
             accounts: Accounts::new(map(&object, "losses")?),
             sent: map(&object, "sent")?,
             host,
@@ -202,6 +237,7 @@ impl Sensor {
             before,
             ticked: Instant::now(),
             bulk_wanted: !options.bulk.is_empty(),
+            variant,
         })
     }
 
@@ -262,8 +298,10 @@ impl Sensor {
         }
         // The first record of each key was sent before its repeats were read.
         self.drain_all(handle);
-        for (key, count) in batches.into_iter().flatten() {
-            self.reading.repeats(key, count, handle);
+        for batch in batches {
+            for (key, count) in batch.counts {
+                self.reading.repeats(key, count, batch.until, handle);
+            }
         }
         if let Some(folding) = &mut self.reading.folding {
             folding.told();
@@ -283,6 +321,11 @@ impl Sensor {
         map(&self.object, "watched")?
             .update(&key, &1u32.to_le_bytes(), MapFlags::ANY)
             .map_err(kernel("watch a file"))
+    }
+
+    /// The variant of the programs that was loaded.
+    pub fn variant(&self) -> Variant {
+        self.variant
     }
 
     pub fn capabilities(&self) -> &[Capability] {
@@ -321,6 +364,7 @@ impl Sensor {
     /// Detaches, then gives out what is left: events in the buffers, repeats, losses.
     pub fn stop(mut self, handle: &mut dyn FnMut(Event)) -> Stats {
         self.links.clear();
+        self.hooks = None;
         self.drain_all(handle);
         if let Some(folding) = &mut self.reading.folding {
             folding.stop();
@@ -401,7 +445,7 @@ impl Reading {
     }
 
     /// Repeats of an event, told as one.
-    fn repeats(&mut self, key: Key, count: crate::folding::Count, handle: &mut dyn FnMut(Event)) {
+    fn repeats(&mut self, key: Key, count: crate::folding::Count, until: u64, handle: &mut dyn FnMut(Event)) {
         let first = self.folding.as_ref().and_then(|folding| folding.first(&key));
         let event = first
             .and_then(|bytes| Record::read(bytes, self.host_mount))
@@ -409,12 +453,12 @@ impl Reading {
         let Some(Made::Event(mut event)) = event else {
             // The first one was lost, and with it what these were repeats of.
             let lost = accounts::LossKey { container: count.container, kind: key.kind, lane: 1 };
-            let what = accounts::blind(lost, count.last, count.last, count.count);
-            self.give(own_event(count.last, Lane::Bulk, what), handle);
+            let what = accounts::blind(lost, until, until, count.count);
+            self.give(own_event(until, Lane::Bulk, what), handle);
             return;
         };
         *self.folded.entry(key.kind).or_default() += count.count;
-        event.time = count.last;
+        event.time = until;
         let mut left = count.count;
         while left > 0 {
             let part = u32::try_from(left).unwrap_or(u32::MAX);
@@ -472,7 +516,7 @@ fn own_event(time: u64, lane: Lane, what: What) -> Event {
 }
 
 /// Nanoseconds since boot, as the programs count them.
-fn boot_time() -> u64 {
+pub(crate) fn boot_time() -> u64 {
     std::fs::read_to_string("/proc/uptime")
         .ok()
         .and_then(|text| text.split_whitespace().next().and_then(|first| first.parse::<f64>().ok()))
@@ -484,23 +528,30 @@ fn map(object: &Object, name: &str) -> Result<MapHandle, Error> {
     MapHandle::try_from(&found).map_err(kernel("duplicate a map's descriptor"))
 }
 
-/// The programs' variables that both sides write (`struct host`).
-fn bss(object: &Object) -> Result<MapHandle, Error> {
+/// The programs' variables of a section.
+fn variables(object: &Object, section: &str) -> Result<MapHandle, Error> {
     let found = object
         .maps()
-        .find(|map| map.name().to_string_lossy().ends_with(".bss"))
-        .ok_or_else(|| Error::NoMap(".bss".to_owned()))?;
+        .find(|map| map.name().to_string_lossy().ends_with(section))
+        .ok_or_else(|| Error::NoMap(section.to_owned()))?;
     MapHandle::try_from(&found).map_err(kernel("duplicate a map's descriptor"))
 }
 
-/// Offset of `wanted` in `struct host`.
-const WANTED: usize = 16 + 3 * 8;
+/// Offsets in `struct host`.
+const HOOKS: usize = 16 + 3 * 8;
+const FOUND: usize = HOOKS + 8;
+const WANTED: usize = FOUND + 8;
 
+/// Called before anything is attached: the programs count in the same variables.
 fn want(host: &MapHandle, kind: Kind) -> Result<(), Error> {
+    set_variable(host, WANTED + kind as usize)
+}
+
+fn set_variable(host: &MapHandle, offset: usize) -> Result<(), Error> {
     let key = 0u32.to_ne_bytes();
     let mut value =
         host.lookup(&key, MapFlags::ANY).map_err(kernel("read the programs' variables"))?.unwrap_or_default();
-    if let Some(byte) = value.get_mut(WANTED + kind as usize) {
+    if let Some(byte) = value.get_mut(offset) {
         *byte = 1;
     }
     host.update(&key, &value, MapFlags::ANY).map_err(kernel("write the programs' variables"))
@@ -554,17 +605,22 @@ fn absent_hooks(
     absent
 }
 
-fn load(options: &Options, absent: &HashSet<&str>) -> Result<Object, Error> {
-    let direct =
-        if options.plain { Err(Error::Refused(String::new())) } else { load_one(DIRECT, options, absent) };
-    match direct {
-        Ok(object) => Ok(object),
-        Err(refused @ Error::NotPermitted(_)) => Err(refused),
-        // What the first one was refused for is the better explanation, unless it was not tried.
-        Err(first) => {
-            load_one(PLAIN, options, absent).map_err(|second| if options.plain { second } else { first })
+fn load(options: &Options, absent: &HashSet<&str>) -> Result<(Variant, Object), Error> {
+    // What the first one was refused for is the better explanation.
+    let mut first = None;
+    for (variant, bytes) in VARIANTS {
+        if options.variant.is_some_and(|asked| asked != variant) {
+            continue;
+        }
+        match load_one(bytes, options, absent) {
+            Ok(object) => return Ok((variant, object)),
+            Err(refused @ Error::NotPermitted(_)) => return Err(refused),
+            Err(error) => {
+                first.get_or_insert(error);
+            }
         }
     }
+    Err(first.unwrap_or_else(|| Error::Refused("no variant was tried".to_owned())))
 }
 
 fn load_one(bytes: &[u8], options: &Options, absent: &HashSet<&str>) -> Result<Object, Error> {
@@ -628,23 +684,21 @@ fn configure(open: &mut OpenObject, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the table of calls, and puts a program into the slot of each call that is to be seen.
+/// Writes the programs that calls are handed to, and the table of the calls that are to be seen.
 fn fill_tables(object: &Object, calls: &Calls, options: &Options) -> Result<(), Error> {
-    let table = map(object, "calls")?;
     let programs = map(object, "programs")?;
-    for (slot, call) in calls.slots() {
-        if !seen(call, options) {
-            continue;
-        }
+    for program in Program::ALL {
+        let found = object.progs().find(|loaded| loaded.name() == program.name());
+        let fd = found.ok_or_else(|| Error::NoMap(program.name().to_owned()))?.as_fd().as_raw_fd();
+        programs
+            .update(&u32::from(program.number()).to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
+            .map_err(kernel("write the table of programs"))?;
+    }
+    let table = map(object, "calls")?;
+    for (slot, call) in calls.slots().filter(|(_, call)| seen(call, options)) {
         table
             .update(&slot.to_ne_bytes(), &call.to_bytes(), MapFlags::ANY)
             .map_err(kernel("write the table of calls"))?;
-        let Some(program) = object.progs().find(|program| program.name() == call.program.name()) else {
-            continue;
-        };
-        programs
-            .update(&slot.to_ne_bytes(), &program.as_fd().as_raw_fd().to_ne_bytes(), MapFlags::ANY)
-            .map_err(kernel("write the table of programs"))?;
     }
     Ok(())
 }
@@ -709,11 +763,11 @@ fn attach(
 }
 
 fn start_folding(object: &Object, options: &Options) -> Result<Option<Folding>, Error> {
-    if options.fold.is_zero() || options.bulk.is_empty() {
+    if options.fold.is_zero() {
         return Ok(None);
     }
-    let inner = [map(object, "fold_first")?, map(object, "fold_second")?];
-    Folding::start(map(object, "folds")?, inner, options.fold)
+    let turns = [map(object, "fold_first")?, map(object, "fold_second")?];
+    Folding::start(variables(object, ".data.turn")?, map(object, "fold_wait")?, turns, options.fold)
         .map(Some)
         .map_err(|error| Error::Kernel { what: "start a thread".to_owned(), error: error.to_string() })
 }

@@ -8,10 +8,10 @@ use crate::event::{
 };
 
 /// Bytes of `struct head`.
-pub(crate) const HEAD: usize = 8 + 8 * 5 + 8 * 2 + 8 * 2 + 8 * 2 + 8 + 8 + 8 + IDENTITY + 16 + 64;
+pub(crate) const HEAD: usize = 8 + 8 * 6 + 8 * 2 + 8 * 2 + 8 * 2 + 8 + 8 + 8 + IDENTITY + 16 + 64;
 /// Bytes of `struct identity`.
 const IDENTITY: usize = 80 + 32;
-const MOST_ATTACHMENTS: usize = 12;
+const MOST_ATTACHMENTS: usize = 16;
 
 /// `struct head`, as far as it is not the actor's.
 #[derive(Clone, Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Head {
     pub time: u64,
     pub result: i64,
     pub fold: u64,
+    pub fold_way: u64,
     pub flags: u32,
     pub arguments: [u64; 8],
     pub actor: Actor,
@@ -57,7 +58,14 @@ const SOCKET: u16 = 8;
 const EXEC: u16 = 9;
 const CGROUP: u16 = 11;
 
+const INDEX_OBJECT: u8 = 4;
+const INDEX_PROCESS: u8 = 8;
+const INDEX_ABOVE_MOUNT: u8 = 16;
+
 const FLAG_CUT: u8 = 1;
+
+/// What a security hook noted stands at the index of the argument, plus this (`INDEX_NOTED`).
+const NOTED: u8 = 16;
 
 const FILE_UPPER: u32 = 1;
 const FILE_NAMELESS: u32 = 2;
@@ -196,6 +204,7 @@ fn head(bytes: &[u8]) -> Option<(u32, Head)> {
     let time = reader.u64();
     let result = reader.u64() as i64;
     let fold = reader.u64();
+    let fold_way = reader.u64();
     let _count = reader.u32();
     let flags = reader.u32();
     let key = reader.u64();
@@ -231,7 +240,7 @@ fn head(bytes: &[u8]) -> Option<(u32, Head)> {
         kernel_thread: flags & 1 != 0,
         io_worker: flags & 2 != 0,
     };
-    Some((size, Head { kind, lane, entry, cpu, time, result, fold, flags, arguments, actor }))
+    Some((size, Head { kind, lane, entry, cpu, time, result, fold, fold_way, flags, arguments, actor }))
 }
 
 impl<'a> Record<'a> {
@@ -267,8 +276,15 @@ impl<'a> Record<'a> {
         self.argument(position) as u32
     }
 
-    /// A text argument, by its place among the texts of the call.
+    /// A text argument, by its place among the texts of the call; the kernel's own copy where a hook noted it.
     pub(crate) fn text(&self, index: u8) -> Text {
+        if let Some(found) = self.find(TEXT_KERNEL, NOTED + index) {
+            return Text {
+                text: string(found.bytes),
+                source: Source::Kernel,
+                cut: found.flags & FLAG_CUT != 0,
+            };
+        }
         if let Some(found) = self.find(TEXT_USER, index) {
             return Text {
                 text: string(found.bytes),
@@ -286,6 +302,9 @@ impl<'a> Record<'a> {
 
     /// A text argument that names a file, from the directory it counts from where it is relative.
     pub(crate) fn named(&self, index: u8) -> Text {
+        if let Some(resolved) = self.path(NOTED + index) {
+            return resolved;
+        }
         let text = self.text(index);
         if text.text.starts_with('/') {
             return text;
@@ -325,10 +344,19 @@ impl<'a> Record<'a> {
         let mount_namespace = reader.u32();
         let flags = reader.u32();
         let _open_flags = reader.u32();
+        let mount = reader.u32();
+        let within = reader.u32() as usize;
         reader.u32();
         let cut = found.flags & FLAG_CUT != 0;
         Some(File {
             path: Text { text: path_of(reader.0, cut), source: Source::Kernel, cut },
+            path_in_file_system: self.path_in_file_system(
+                reader.0.get(..within).unwrap_or_default(),
+                cut,
+                index,
+            ),
+            mount,
+            process: self.task_at(INDEX_PROCESS + index).map(|task| task.0),
             id: FileId { device: device(number), inode },
             file_system,
             mode,
@@ -340,6 +368,19 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// The names within the mount, the deepest first, and those from the root of the mount to that of its file system.
+    fn path_in_file_system(&self, within: &[u8], cut: bool, index: u8) -> Text {
+        let above = self.find(PATH, INDEX_ABOVE_MOUNT + index);
+        let cut = cut || above.is_some_and(|above| above.flags & FLAG_CUT != 0);
+        let names = [within, above.map_or(&[][..], |above| above.bytes)].concat();
+        Text { text: path_of(&names, cut), source: Source::Kernel, cut }
+    }
+
+    /// What a hook of the kernel found for a call, where one has it.
+    pub(crate) fn object(&self, index: u8) -> File {
+        self.file(INDEX_OBJECT + index).unwrap_or_default()
+    }
+
     /// The flags that a file was opened with, as the kernel keeps them.
     pub(crate) fn open_flags(&self) -> Option<u32> {
         let bytes = self.find(FILE, 0)?.bytes.get(40..44)?;
@@ -347,7 +388,11 @@ impl<'a> Record<'a> {
     }
 
     pub(crate) fn task(&self) -> Option<(Task, Option<ContainerKey>, u32)> {
-        let mut reader = Reader(self.find(TASK, 0)?.bytes);
+        self.task_at(0)
+    }
+
+    fn task_at(&self, index: u8) -> Option<(Task, Option<ContainerKey>, u32)> {
+        let mut reader = Reader(self.find(TASK, index)?.bytes);
         let (process, thread, start) = (reader.u32(), reader.u32(), reader.u64());
         let key = reader.u64();
         let inside = reader.u32();
@@ -361,8 +406,9 @@ impl<'a> Record<'a> {
         Some((before, namespaces(&mut reader)))
     }
 
+    /// A block, the kernel's own copy where a hook noted it.
     pub(crate) fn block(&self, index: u8) -> Option<&'a [u8]> {
-        self.find(BLOCK, index).map(|found| found.bytes)
+        self.find(BLOCK, NOTED + index).or_else(|| self.find(BLOCK, index)).map(|found| found.bytes)
     }
 
     /// A number of a block, at an offset.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::events::Events;
 use crate::harden::trial::TrialArguments;
 
 /// Tells whether code inside a container can reach the host, by which path, and how many walls still stand.
@@ -25,10 +26,20 @@ pub(crate) enum Verb {
     Harden(Harden),
     /// Explain a technique: what it is, its formula, what breaks it
     Explain(Explain),
+    /// Watch the kernel for attempts, and say whether they could succeed
+    Watch(Box<crate::watch::Arguments>),
+    /// Ask the event store what `watch` has seen
+    Events(Events),
+    /// Tell what a change made worse, against a revision of git: annotations, SARIF, JUnit
+    Ci(crate::ci::Arguments),
+    /// Write the approved state, or tell what became worse since
+    Baseline(crate::baseline::Arguments),
     /// Check, test or begin a policy: what is allowed here
     Policy(crate::policy::Arguments),
     /// Measure the process this runs in, without any effect, as facts for an audit
     Facts(Facts),
+    /// Check rule files in the language of Falco, and list what they hold
+    Rules(crate::rules::Rules),
     /// Write completions for a shell to standard output
     Completions(Completions),
     /// Write the manual pages or the generated documents
@@ -60,6 +71,9 @@ pub(crate) struct Audit {
     /// A standard to judge pods by as well, such as pss-baseline@1.37 or pss-restricted@latest
     #[arg(long, value_name = "STANDARD")]
     pub(crate) standard: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) governance: Governance,
 
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
@@ -156,6 +170,26 @@ pub(crate) enum HardenFormat {
     Text,
     Json,
     Sarif,
+}
+
+/// What is allowed, and what is excepted.
+#[derive(Debug, Args)]
+pub(crate) struct Governance {
+    /// A policy that decides instead of --threshold: exit with 1 for what it denies
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// Waivers; ./stockade-waivers.yaml where there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) waivers: Option<PathBuf>,
+
+    /// Honour no waiver, from a file or in place
+    #[arg(long, conflicts_with = "waivers")]
+    pub(crate) no_waivers: bool,
+
+    /// The day that waivers are judged on; by default today, in UTC
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = crate::policy::day)]
+    pub(crate) today: Option<policy::Date>,
 }
 
 /// What is read beside the targets, and how.

@@ -10,18 +10,19 @@ use anyhow::{Context as _, bail};
 use confinement::{
     Engine, EngineKind, Fact, Form, Origin, PodDeclaration, Problem, Subject, SubjectKind, World,
 };
-use policy::{Standard, StandardResult};
+use policy::{Decision, Mode, Outcome, Standard, StandardResult, Waived};
 use report::{Report, text};
 use sources::engine_api::{self, Wanted};
 use sources::gather::{self as files_of, Overlay};
 use sources::host::read_host;
 use sources::node::Facts;
 use sources::{Context, compose, process, run};
-use techniques::judge::{self, Options, Verdict};
+use techniques::judge::{self, Judged, Options, Verdict};
 use techniques::severity::Severity;
 use techniques::technique::Catalogue;
 
 use crate::arguments::{Audit, Colour, ContextArguments, Format, Threshold};
+use crate::policy::{decide, tell};
 
 /// Standard input is read up to here.
 const MAX_STDIN_BYTES: u64 = 64 << 20;
@@ -41,12 +42,24 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
     )?;
     world.notes.extend(notes);
     let standards = standards(arguments, &world)?;
+    let governance = &arguments.governance;
+    let policy = governance.policy()?;
     let judgement = judge::judge(&world, Options { depth: arguments.depth });
+    let today = governance.today();
+    let waivers = governance.waivers(&mut world, &judgement, &input, policy.as_ref())?;
+    let decisions = policy.as_ref().map(|p| decide(p, &world, &judgement, arguments.depth, &waivers, today));
+    let decisions = decisions.unwrap_or_default();
+    let mut waived = Waived::of(&world, &judgement, waivers, today);
+    decisions.iter().for_each(|(_, decision)| waived.note(decision));
+    let fails_standard = fails_standard(&world, &standards, &mut waived);
+    tell(&waived, &mut world);
     let report = Report {
         world: &world,
         judgement: &judgement,
         catalogue: Catalogue::get(),
         standards: &standards,
+        waived: &waived,
+        decisions: &decisions,
         targets: &targets,
         version: env!("CARGO_PKG_VERSION"),
         threshold: arguments.depth,
@@ -75,29 +88,70 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
     for problem in &world.problems {
         eprintln!("error: {}", report::printable(&problem.to_string()));
     }
-    Ok(exit_code(arguments, &report))
+    Ok(exit_code(arguments, &report, fails_standard))
 }
 
 /// 2 if something could not be read or judged, so that a partial view never passes; 1 for findings; 0 otherwise.
-fn exit_code(arguments: &Audit, report: &Report<'_>) -> u8 {
+fn exit_code(arguments: &Audit, report: &Report<'_>, fails_standard: bool) -> u8 {
     let Report { world, judgement, .. } = report;
     if !world.problems.is_empty() {
         return 2;
     }
-    let threshold = match arguments.threshold {
-        Threshold::Low => Severity::Low,
-        Threshold::Medium => Severity::Medium,
-        Threshold::High => Severity::High,
-        Threshold::Critical => Severity::Critical,
-    };
-    let counts = |f: &judge::Finding| f.severity >= threshold && f.depth.max < arguments.depth.max(1);
-    let finds = judgement.subjects.iter().any(|j| j.paths.iter().chain(&j.lateral).any(counts));
-    let fails = report.standards.iter().any(|(_, s)| s.result == policy::Verdict::Fail);
-    if finds || fails {
+    let threshold: Severity = arguments.threshold.into();
+    if fails_standard || report.waived.has_expired() {
         return 1;
     }
-    let undetermined = judgement.subjects.iter().any(|j| j.verdict == Verdict::Undetermined);
-    if undetermined { 2 } else { 0 }
+    if arguments.governance.policy.is_some() {
+        return decided(report.decisions);
+    }
+    let counts = |f: &judge::Finding| f.severity >= threshold && f.depth.max < arguments.depth.max(1);
+    let finds =
+        |j: &Judged| j.paths.iter().chain(&j.lateral).any(|f| counts(f) && report.waiver(j, f).is_none());
+    if judgement.subjects.iter().any(finds) {
+        return 1;
+    }
+    let decides = |j: &Judged| {
+        let mut possible = j.paths.iter().filter(|f| f.depth.min == 0 && f.depth.max > 0).peekable();
+        j.verdict == Verdict::Undetermined
+            && (possible.peek().is_none() || possible.any(|f| report.waiver(j, f).is_none()))
+    };
+    if judgement.subjects.iter().any(decides) { 2 } else { 0 }
+}
+
+/// Whether a control is not met that nobody waives.
+fn fails_standard(world: &World, standards: &[(usize, StandardResult)], waived: &mut Waived) -> bool {
+    let mut fails = false;
+    for (i, result) in standards {
+        for control in result.controls.iter().filter(|c| c.result == policy::Verdict::Fail) {
+            let id = format!("{}/{}", result.standard, control.id);
+            let subject = world.subjects.get(*i);
+            fails |= subject.is_none_or(|s| waived.control(s, &id, control.location.as_ref()).is_none());
+        }
+    }
+    fails
+}
+
+/// 1 for what a policy denies; 2 where all that it denies is what could not be decided.
+fn decided(decisions: &[(usize, Decision)]) -> u8 {
+    let denied = || decisions.iter().map(|(_, d)| d).filter(|d| d.outcome == Outcome::Deny);
+    let refused =
+        |d: &Decision| d.reasons.iter().any(|r| r.mode == Mode::Enforce && &*r.rule != "undetermined");
+    match (denied().any(refused), denied().next().is_some()) {
+        (true, _) => 1,
+        (false, true) => 2,
+        (false, false) => 0,
+    }
+}
+
+impl From<Threshold> for Severity {
+    fn from(threshold: Threshold) -> Severity {
+        match threshold {
+            Threshold::Low => Severity::Low,
+            Threshold::Medium => Severity::Medium,
+            Threshold::High => Severity::High,
+            Threshold::Critical => Severity::Critical,
+        }
+    }
 }
 
 /// What the user typed, for excerpts: text that is in no file. And what live sources said, which is asked once.
@@ -134,7 +188,7 @@ pub(crate) fn is_live(target: &str) -> bool {
 }
 
 /// This host, the engines whose sockets are here, and every container that /proc shows.
-fn whatever_is_here() -> Vec<String> {
+pub(crate) fn whatever_is_here() -> Vec<String> {
     let mut targets = vec!["host:".to_owned()];
     let socket = |path: &str| Path::new(path).exists();
     let user = std::env::var("XDG_RUNTIME_DIR").unwrap_or_default();

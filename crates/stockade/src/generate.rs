@@ -33,6 +33,8 @@ pub(crate) fn run(arguments: &Generate) -> anyhow::Result<u8> {
             write(folder, "coverage.md", &coverage_page())?;
             write(folder, "flaws.md", &flaws_page())?;
             write(folder, "recommended.md", &recommended_page())?;
+            write(folder, "rule-language.md", &crate::rules::language_page(GENERATED))?;
+            write(folder, "detectors.md", &detectors_page())?;
         }
         other => bail!("`{other}` is not generated; use man or docs"),
     }
@@ -53,6 +55,10 @@ fn cell(text: &str) -> String {
 
 fn written() -> impl Iterator<Item = &'static Technique> {
     Catalogue::get().techniques.iter().filter(|t| !t.id.starts_with("CVE-"))
+}
+
+fn detectors_page() -> String {
+    format!("# Detectors\n\n{GENERATED}{}", watch::attempts::page::detectors())
 }
 
 fn techniques_page() -> String {

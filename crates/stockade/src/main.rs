@@ -3,12 +3,18 @@
 
 mod arguments;
 mod audit;
+mod baseline;
+mod ci;
+mod events;
 mod explain;
 mod facts;
 mod generate;
 mod harden;
+mod output_arguments;
 mod policy;
+mod rules;
 mod settings;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -25,8 +31,13 @@ fn main() -> ExitCode {
         Verb::Audit(audit) => audit::run(audit),
         Verb::Harden(harden) => harden::run(harden),
         Verb::Explain(explain) => explain::run(explain),
+        Verb::Watch(arguments) => watch::run(arguments),
+        Verb::Events(events) => events::run(events),
+        Verb::Ci(arguments) => ci::run(arguments),
+        Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
+        Verb::Rules(arguments) => rules::run(arguments),
         Verb::Completions(completions) => generate::completions(completions),
         Verb::Generate(generate) => generate::run(generate),
     };

@@ -1,5 +1,6 @@
 //! `stockade policy`: policies checked, tested and begun.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,8 +8,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use confinement::Problem;
-use policy::{Policy, ReadError, RegoFile, RegoFiles, Waivers, cases, check};
+use confinement::{Problem, World};
+use policy::published::every_finding;
+use policy::{
+    Date, Decision, InPlace, NoticeKind, Policy, ReadError, RegoFile, RegoFiles, Waived, Waivers, cases,
+    check, parse_date,
+};
+use techniques::judge::{self, Judgement};
+
+use crate::arguments::Governance;
+use crate::audit::Input;
 
 /// Read where no `--policy` names another.
 pub(crate) const DEFAULT_POLICY: &str = "stockade-policy.yaml";
@@ -108,17 +117,6 @@ fn read(path: &Path) -> anyhow::Result<String> {
     String::from_utf8(bytes).with_context(|| format!("{}: not a text in UTF-8", path.display()))
 }
 
-/// The policy of a file; of the default file where it is there; else the one that holds without a file.
-pub(crate) fn load(named: Option<&PathBuf>) -> anyhow::Result<Policy> {
-    match named {
-        Some(path) => read_policy(path).map_err(report_error),
-        None if Path::new(DEFAULT_POLICY).exists() => {
-            read_policy(Path::new(DEFAULT_POLICY)).map_err(report_error)
-        }
-        None => Ok(Policy::default()),
-    }
-}
-
 fn read_policy(path: &Path) -> Result<Policy, ReadError> {
     let name: Arc<str> = path.to_string_lossy().into();
     let text = read(path).map_err(|error| ReadError::one(unread(&name, &error)))?;
@@ -151,6 +149,83 @@ pub(crate) fn load_waivers(named: Option<&PathBuf>) -> anyhow::Result<Waivers> {
         None => return Ok(Waivers::default()),
     };
     Waivers::parse(&read(path)?, &path.to_string_lossy().into()).map_err(report_error)
+}
+
+/// A day as the command line has it.
+pub(crate) fn day(text: &str) -> Result<Date, String> {
+    parse_date(text).ok_or_else(|| "a day is written as 2027-01-31".to_owned())
+}
+
+impl Governance {
+    /// The day that waivers are judged on: the one that was asked for, else the machine's, in UTC.
+    pub(crate) fn today(&self) -> Date {
+        self.today.unwrap_or_else(|| jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date())
+    }
+
+    /// The policy that was asked for.
+    pub(crate) fn policy(&self) -> anyhow::Result<Option<Policy>> {
+        self.policy.as_ref().map(|path| read_policy(path).map_err(report_error)).transpose()
+    }
+
+    /// Waivers of the file, and those that stand in the files that were judged.
+    pub(crate) fn waivers(
+        &self,
+        world: &mut World,
+        judgement: &Judgement,
+        input: &Input,
+        policy: Option<&Policy>,
+    ) -> anyhow::Result<Waivers> {
+        if self.no_waivers {
+            return Ok(Waivers::default());
+        }
+        let mut waivers = load_waivers(self.waivers.as_ref())?;
+        if policy.is_some_and(|p| p.in_place == InPlace::Never) {
+            return Ok(waivers);
+        }
+        let mut paths: BTreeSet<Arc<str>> = BTreeSet::new();
+        for judged in &judgement.subjects {
+            let Some(subject) = world.subjects.get(judged.subject) else { continue };
+            paths.extend(subject.place.iter().chain(&subject.declared).map(|place| place.path.clone()));
+            let evidence = every_finding(judged).flat_map(|(_, f)| &f.evidence);
+            paths.extend(evidence.filter_map(|e| e.origin.place().map(|place| place.path.clone())));
+        }
+        for path in paths {
+            let Some(text) = input.text_of(&path) else { continue };
+            let (found, problems) = Waivers::in_place(&text, &path);
+            waivers.extend(found);
+            world.problems.extend(problems);
+        }
+        Ok(waivers)
+    }
+}
+
+/// Tells of waivers that end, have ended, or are of no use, as notes of the world and on standard error.
+pub(crate) fn tell(waived: &Waived, world: &mut World) {
+    for notice in waived.notices() {
+        let word = if notice.kind == NoticeKind::Expired { "error" } else { "warning" };
+        eprintln!("{word}: {}", report::printable(&notice.problem.to_string()));
+        world.notes.push(notice.problem);
+    }
+}
+
+/// What a policy decides about every subject of a world that was judged with some depth. Where the policy looks deeper,
+/// the world is judged again for it: remedies are for the depth that was asked for.
+pub(crate) fn decide(
+    policy: &Policy,
+    world: &World,
+    judgement: &Judgement,
+    depth: u8,
+    waivers: &Waivers,
+    today: Date,
+) -> Vec<(usize, Decision)> {
+    let deeper = (policy.options().depth > depth).then(|| judge::judge(world, policy.options()));
+    let judged = deeper.as_ref().unwrap_or(judgement).subjects.iter();
+    judged
+        .filter_map(|judged| {
+            let subject = world.subjects.get(judged.subject)?;
+            Some((judged.subject, policy.decide(world, subject, judged, waivers, today)))
+        })
+        .collect()
 }
 
 /// What a file is, by the keys it has.

@@ -16,6 +16,7 @@ const DEFAULT: &str = "stockade.toml";
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
     pub(crate) harden: Harden,
+    pub(crate) watch: Watch,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +26,15 @@ pub(crate) struct Harden {
     pub(crate) costs: BTreeMap<String, u8>,
     /// As `--keep`, for every run.
     pub(crate) keep: Vec<String>,
+}
+
+/// docs/events.md and docs/outputs.md describe every key.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Watch {
+    pub(crate) store: watch::store::Settings,
+    #[allow(dead_code, reason = "read by `stockade watch`")]
+    pub(crate) outputs: watch::outputs::Settings,
 }
 
 impl Settings {

@@ -19,6 +19,8 @@ use techniques::severity::Severity;
 use techniques::solver::Depth;
 use techniques::technique::{Catalogue, Gain};
 
+use crate::waiver::{Waiver, WaiverEntry};
+
 pub use facts::{Fact, Key, confinement, facts};
 pub use image::Reference;
 
@@ -60,7 +62,7 @@ pub fn document(world: &World, subject: &Subject, judged: &Judged) -> Value {
     let catalogue = Catalogue::get();
     let findings: Vec<Value> = every_finding(judged)
         .map(|(class, f)| {
-            let mut value = serde_json::to_value(finding(world, catalogue, f)).unwrap_or_default();
+            let mut value = serde_json::to_value(finding(world, catalogue, f, None)).unwrap_or_default();
             value["class"] = class.name().into();
             value
         })
@@ -116,6 +118,8 @@ struct FindingEntry<'a, T: Serialize, E: Serialize, R: Serialize> {
     remedies: &'a [Advice],
     reaches: R,
     fingerprint: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiver: Option<WaiverEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -126,11 +130,12 @@ struct EvidenceEntry<'a> {
     origin: &'a confinement::Origin,
 }
 
-/// A finding, as `stockade.audit/1` has it too.
+/// A finding, as `stockade.audit/1` has it too, with the waiver that holds for it.
 pub fn finding<'a>(
     world: &'a World,
     catalogue: &'a Catalogue,
     finding: &'a Finding,
+    waiver: Option<&'a Waiver>,
 ) -> impl Serialize + use<'a> {
     let id = |index: usize| world.subjects.get(index).map_or("", |s| &*s.id);
     FindingEntry {
@@ -143,6 +148,7 @@ pub fn finding<'a>(
         remedies: &finding.remedies,
         reaches: Each(move || finding.reaches.iter().map(move |i| id(*i))),
         fingerprint: &finding.fingerprint,
+        waiver: waiver.map(WaiverEntry::from),
     }
 }
 

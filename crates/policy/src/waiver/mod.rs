@@ -15,6 +15,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 use techniques::judge::{Finding, Judgement};
 
+use crate::decide::Decision;
 use crate::pattern::Pattern;
 use crate::published::every_finding;
 use crate::reading::ReadError;
@@ -241,7 +242,19 @@ impl Waived {
         Waived { waivers, today: Some(today), of, used }
     }
 
-    /// Notes that a waiver was of use elsewhere: for a control of a standard, or for a rule of a policy.
+    /// Notes the waivers that were of use in decisions of a policy.
+    pub fn note(&mut self, decision: &Decision) {
+        for waived in &decision.waived {
+            if let Some(i) = self.waivers.list.iter().position(|w| *w == waived.waiver)
+                && let Some(used) = self.used.get_mut(i)
+            {
+                *used = true;
+            }
+        }
+    }
+
+    /// The waiver that holds for a control of a standard that is not met (`pss-baseline/hostPathVolumes`), and notes
+    /// that it was of use.
     pub fn control(&mut self, subject: &Subject, id: &str, place: Option<&Place>) -> Option<&Waiver> {
         let item = Item { subject, id: Some(id), rule: None, fingerprint: None, finding: None, place };
         let best = self.waivers.best(&item)?;

@@ -312,6 +312,14 @@ pub(crate) fn give_up_boot() -> io::Result<()> {
     }
 }
 
+/// `struct timex` begins with the modes; a clock that does not exist is not set.
+pub(crate) fn adjust_no_clock() -> i64 {
+    let mut change = [0u8; 208];
+    let [modes, ..] = &mut change;
+    *modes = 1;
+    call(libc::SYS_clock_adjtime, &mut [Word::Number(63), Word::Memory(&mut change)])
+}
+
 const COMPAT_SOCKETCALL: u32 = 102;
 
 pub(crate) fn compat_socketcall() -> i64 {

@@ -11,6 +11,13 @@ pub(super) static ROWS: &[Attempt] = &[
         steps: &[write("/proc/sys/kernel/core_pattern")],
     },
     Attempt {
+        name: "core-pattern-elsewhere",
+        techniques: &["core-pattern-handler"],
+        harmless: "below a mount that whoever started the container made; opened for writing, not created and not cut, \
+                   and closed",
+        steps: &[write("/provoked/bound/core_pattern")],
+    },
+    Attempt {
         name: "modprobe",
         techniques: &["modprobe-handler"],
         harmless: NOT_WRITTEN,

@@ -75,6 +75,7 @@ pub(crate) struct Case {
     pub(crate) world: World,
     pub(crate) judgement: Judgement,
     pub(crate) standards: Vec<(usize, StandardResult)>,
+    pub(crate) waived: policy::Waived,
     pub(crate) targets: Vec<String>,
 }
 
@@ -85,6 +86,8 @@ impl Case {
             judgement: &self.judgement,
             catalogue: &KNOWN,
             standards: &self.standards,
+            waived: &self.waived,
+            decisions: &[],
             targets: &self.targets,
             version: "0.0.0-test",
             threshold: 1,
@@ -276,6 +279,7 @@ pub(crate) fn case() -> Case {
         world,
         judgement,
         standards: vec![(3, standard())],
+        waived: Default::default(),
         targets: vec!["compose.yaml".into(), "docker:".into()],
     }
 }
@@ -338,7 +342,8 @@ pub(crate) fn many(count: usize, every: usize) -> Case {
         list.push(one);
     }
     let judgement = Judgement { subjects: list, not_judged: Vec::new(), assumptions: Vec::new() };
-    Case { world, judgement, standards: Vec::new(), targets: vec!["manifests".into()] }
+    let (standards, waived) = (Vec::new(), Default::default());
+    Case { world, judgement, standards, waived, targets: vec!["manifests".into()] }
 }
 
 fn subject_shell(id: &str, name: &str, place: Place) -> Subject {

@@ -35,6 +35,7 @@ fn a_report_follows_the_published_schema() {
             assumptions: Vec::new(),
         },
         standards: Vec::new(),
+        waived: Default::default(),
         targets: Vec::new(),
     };
     assert_valid(&audit(&empty));

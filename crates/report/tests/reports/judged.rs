@@ -59,6 +59,8 @@ fn with_report<T>(depth: u8, take: impl FnOnce(&report::Report<'_>) -> T) -> T {
         judgement: &judgement,
         catalogue: Catalogue::get(),
         standards: &[],
+        waived: &Default::default(),
+        decisions: &[],
         targets: &["compose.yaml".to_owned()],
         version: "0.0.0-test",
         threshold: depth,

@@ -109,8 +109,15 @@ impl Loader {
         let Value::Mapping(entries) = &mapping.node.value else { return };
         for (key, _) in entries {
             let name = key.text().unwrap_or("");
+            let name = name.get(..64).unwrap_or(name);
             if !known.contains(&name) {
-                let message = format!("the key `{name}` is not known here; known are {}", known.join(", "));
+                let near =
+                    known.iter().map(|k| (crate::fields::distance(name, k), *k)).min().filter(|n| n.0 <= 2);
+                let hint = match near {
+                    Some((_, near)) => format!("did you mean `{near}`?"),
+                    None => format!("known are {}", known.join(", ")),
+                };
+                let message = format!("the key `{name}` is not known here; {hint}");
                 self.warning(&mapping.of(key), message);
             }
         }

@@ -1,5 +1,6 @@
 //! An event that answers from a table.
 
+// Each test uses a part of it.
 #![allow(dead_code)]
 
 use std::collections::HashMap;
@@ -7,24 +8,20 @@ use std::collections::HashMap;
 use rules::{Event, EventType, Field, Value};
 
 #[derive(Clone, Debug)]
-pub struct TestEvent {
-    pub event_type: EventType,
+pub(crate) struct TestEvent {
+    pub(crate) event_type: EventType,
     /// Several values for a field that stands for several; none for an absent one.
-    pub values: HashMap<Field, Vec<Value<'static>>>,
+    pub(crate) values: HashMap<Field, Vec<Value<'static>>>,
 }
 
 impl TestEvent {
-    pub fn new(event_type: &str) -> TestEvent {
+    pub(crate) fn new(event_type: &str) -> TestEvent {
         TestEvent { event_type: EventType::by_name(event_type).unwrap(), values: HashMap::new() }
     }
 
-    pub fn with(mut self, field: &str, value: Value<'static>) -> TestEvent {
+    pub(crate) fn with(mut self, field: &str, value: Value<'static>) -> TestEvent {
         self.values.entry(Field::parse(field).unwrap()).or_default().push(value);
         self
-    }
-
-    pub fn text(self, field: &str, value: &'static str) -> TestEvent {
-        self.with(field, Value::text(value))
     }
 }
 
@@ -43,7 +40,7 @@ impl Event for TestEvent {
 }
 
 /// A rule file with this condition as its only rule, named `r`.
-pub fn rule(condition: &str) -> String {
+pub(crate) fn rule(condition: &str) -> String {
     // JSON's quoting is YAML's, but for `\/`.
     let quoted: String = condition.chars().fold(String::from("\""), |mut text, c| {
         match c {

@@ -76,15 +76,9 @@ static __always_inline bool watched_task(struct thread *thread, struct call *cal
 	return thread || settings.host_events || call->flags & CALL_HOST;
 }
 
-/* The thread's entry; for one that found no room, one is made now. */
-static __always_inline struct thread *member(struct task_struct *task)
-{
-	return thread_of(TASK(task, pid));
-}
-
 /* The task that a number means in the pid namespace of the current task: what find_vpid() does (kernel/pid.c), with
  * the steps of idr_find() in lib/radix-tree.c and include/linux/xarray.h. */
-static __noinline u64 find_task(u64 own_pid, u32 number)
+__noinline u64 find_task(u64 own_pid, u32 number)
 {
 	struct pid *own = (void *)own_pid;
 	struct pid_namespace *ns = NULL;
@@ -96,15 +90,15 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 
 	if (!own)
 		return 0;
-	level = BPF_CORE_READ(own, level);
+	level = READ(own, level);
 	bpf_probe_read_kernel(&ns, sizeof(ns),
 			      (void *)own + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
 	if (!ns)
 		return 0;
-	base = BPF_CORE_READ(ns, idr.idr_base);
+	base = READ(ns, idr.idr_base);
 	number -= base;
-	entry = (u64)BPF_CORE_READ(ns, idr.idr_rt.xa_head);
+	entry = (u64)READ(ns, idr.idr_rt.xa_head);
 	for (i = 0; i < 6; i++) {
 		struct xa_node *node;
 		u8 shift;
@@ -113,7 +107,7 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 		if ((entry & 3) != 2 || entry < 4096)
 			break;
 		node = (void *)(entry - 2);
-		shift = BPF_CORE_READ(node, shift);
+		shift = READ(node, shift);
 		bpf_probe_read_kernel(&entry, sizeof(entry),
 				      (void *)node + bpf_core_field_offset(struct xa_node, slots) +
 					      ((number >> (shift & 31)) & 63) * sizeof(void *));
@@ -122,7 +116,7 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 	if (!pid || entry & 3)
 		return 0;
 	/* The slot may be another number's where the tree is lower than the number is long. */
-	if (inside_number(pid) != number + base && BPF_CORE_READ(pid, level) == level)
+	if (inside_number(pid) != number + base && READ(pid, level) == level)
 		return 0;
 	first = BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first);
 	if (!first)
@@ -135,40 +129,11 @@ static __noinline u64 find_task(u64 own_pid, u32 number)
 /* What a pidfd stands for: a file of pidfs since 6.9, an anonymous one before. */
 static __always_inline struct pid *pid_of_file(struct file *file)
 {
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct inode *inode = READ(file, f_inode);
 
-	if (BPF_CORE_READ(inode, i_sb, s_magic) == PID_FS_MAGIC)
-		return BPF_CORE_READ(inode, i_private);
-	return BPF_CORE_READ(file, private_data);
-}
-
-static __always_inline u64 task_of_pid(struct pid *pid)
-{
-	struct hlist_node *first = pid ? BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first) : NULL;
-
-	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
-}
-
-/* attach_task() for a task that was found by address. */
-static __noinline int attach_found_task(struct record *record, u32 index, u64 address)
-{
-	struct attachment *attachment = next_attachment(record);
-	struct task_struct *task = (void *)address;
-	struct task_part *part;
-	struct thread *thread;
-
-	if (!attachment || !task)
-		return 0;
-	part = (void *)(attachment + 1);
-	part->process = BPF_CORE_READ(task, tgid);
-	part->thread = BPF_CORE_READ(task, pid);
-	part->start = BPF_CORE_READ(task, group_leader, start_boottime);
-	part->inside = inside_number(BPF_CORE_READ(task, thread_pid));
-	part->flags = BPF_CORE_READ(task, flags);
-	thread = thread_of(part->thread);
-	part->container = thread ? thread->container : 0;
-	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
-	return 0;
+	if (READ(inode, i_sb, s_magic) == PID_FS_MAGIC)
+		return READ(inode, i_private);
+	return READ(file, private_data);
 }
 
 /* The directory that a relative text counts from. */
@@ -178,44 +143,134 @@ static __always_inline void attach_directory(struct record *record, struct task_
 	struct file *file;
 
 	if (descriptor == AT_FDCWD) {
-		attach_path(record, 8 + index, (u64)BPF_CORE_READ(task, fs, pwd.mnt),
+		attach_path(RECORD_TASK, 8 + index, (u64)BPF_CORE_READ(task, fs, pwd.mnt),
 			    (u64)BPF_CORE_READ(task, fs, pwd.dentry));
 		return;
 	}
 	file = file_of(task, descriptor);
 	if (file)
-		attach_path(record, 8 + index, (u64)BPF_CORE_READ(file, f_path.mnt), (u64)BPF_CORE_READ(file, f_path.dentry));
+		attach_path(RECORD_TASK, 8 + index, (u64)BPF_CORE_READ(file, f_path.mnt), (u64)BPF_CORE_READ(file, f_path.dentry));
 }
 
+#define O_ACCMODE 3
+
+/* What makes two opens the same: the process, the file, the mount it came through, reading or writing. The inode's
+ * number stands there beside its address, which may be another's by and by. */
+static __always_inline void open_key(struct fold_key *key, struct task_struct *task, struct file *file, u32 slot)
+{
+	struct inode *inode = READ(file, f_inode);
+
+	key->object = (u64)inode;
+	key->way = (u64)READ(file, f_path.mnt);
+	key->detail = READ(inode, i_ino) << 2 | (READ(file, f_flags) & O_ACCMODE);
+	key->process = TASK(task, tgid);
+	key->kind = KIND_OPEN;
+	key->number = slot;
+}
+
+/* Whether this open repeats one that was looked at in this window, which was not rare; in bulk it is counted. Keys are
+ * those of members of containers only, so a process of the host has no use for looking one up. */
+static __always_inline bool repeats_open(struct task_struct *task, u32 slot, s64 result)
+{
+	struct fold_key key;
+	struct fold *fold;
+	struct file *file;
+
+	if (!settings.fold || result < 0 || TASK(task, nsproxy, mnt_ns, ns.inum) == host.mount)
+		return false;
+	file = peek_file(task, result);
+	if (!file)
+		return false;
+	open_key(&key, task, file, slot);
+	fold = find_fold(&key);
+	if (!fold)
+		return false;
+	if (host.wanted[KIND_OPEN])
+		__sync_fetch_and_add(&fold->count, 1);
+	return true;
+}
+
+/* The way from a call's number to its program. The numbers of the programs are constants, so that the tail calls become
+ * direct jumps. */
 SEC("tp_btf/sys_exit")
 int call_exit(u64 *ctx)
 {
 	struct pt_regs *regs = (void *)ctx[0];
-	u32 slot = slot_of(regs, current_task());
+	struct task_struct *task = current_task();
+	u32 slot = slot_of(regs, task);
+	struct call *call = bpf_map_lookup_elem(&calls, &slot);
 
-	bpf_tail_call(ctx, &programs, slot);
+	if (!call)
+		return 0;
+	switch (call->program) {
+	case PROGRAM_ANY:
+		bpf_tail_call_static(ctx, &programs, PROGRAM_ANY);
+		break;
+	case PROGRAM_OPEN:
+		if (!repeats_open(task, slot, ctx[1]))
+			bpf_tail_call_static(ctx, &programs, PROGRAM_OPEN);
+		break;
+	case PROGRAM_SOCKET:
+		bpf_tail_call_static(ctx, &programs, PROGRAM_SOCKET);
+		break;
+	case PROGRAM_RECEIVED:
+		bpf_tail_call_static(ctx, &programs, PROGRAM_RECEIVED);
+		break;
+	}
 	return 0;
 }
 
 /* The first steps of every program of a call. */
-static __always_inline bool enter_call(struct call_context *c, struct pt_regs *regs)
+static __always_inline bool find_call(struct call_context *c, struct task_struct *task, struct pt_regs *regs)
 {
-	c->task = current_task();
-	c->thread = member(c->task);
-	c->slot = slot_of(regs, c->task);
+	c->task = task;
+	c->thread = NULL;
+	c->slot = slot_of(regs, task);
 	c->compat = c->slot >= COMPAT_SLOT;
 	c->call = bpf_map_lookup_elem(&calls, &c->slot);
-	if (!c->call || !watched_task(c->thread, c->call))
-		return false;
-	c->record = record_of(RECORD_TASK);
-	return c->record != NULL;
+	return c->call != NULL;
 }
 
-static __always_inline void begin_call(struct call_context *c, struct pt_regs *regs, s64 result, u32 kind)
+static __always_inline bool enter_call(struct call_context *c, struct pt_regs *regs)
 {
+	struct task_struct *task = current_task();
+
+	if (!find_call(c, task, regs))
+		return false;
+	c->thread = member(task);
+	return watched_task(c->thread, c->call);
+}
+
+static __always_inline bool begin_call(struct call_context *c, struct pt_regs *regs, s64 result, u32 kind)
+{
+	c->record = record_of(RECORD_TASK);
+	if (!c->record)
+		return false;
 	begin_record(c->record, c->task, c->thread, kind, c->compat ? ENTRY_COMPAT : ENTRY_CALL,
 		     c->compat ? c->slot - COMPAT_SLOT : c->slot, result, c->call->flags & CALL_EXPLAINS);
 	read_arguments(&c->record->head, regs, c->compat, result);
+	return true;
+}
+
+/* Takes over what a security hook noted in this call. */
+__noinline int attach_noted(u32 which, u32 thread)
+{
+	struct record *record = record_of(which);
+	struct attachment *to = next_attachment(record);
+	struct noted *noted = bpf_map_lookup_elem(&notes, &thread);
+	u32 length;
+
+	if (!to || !noted)
+		return 0;
+	length = noted->head.size - sizeof(struct head);
+	if (length < NOTED_MAX) {
+		asm volatile("" : "+r"(length));
+		length &= NOTED_MAX - 1;
+		bpf_probe_read_kernel(to, length, noted->rest);
+		record->head.size += length;
+	}
+	bpf_map_delete_elem(&notes, &thread);
+	return 0;
 }
 
 static __always_inline bool test_holds(struct call *call, struct pt_regs *regs, bool compat)
@@ -239,7 +294,7 @@ static __always_inline bool test_holds(struct call *call, struct pt_regs *regs, 
 }
 
 /* The type of a file system context: the kernel names such a file "[fscontext]" (fs/fsopen.c). */
-static __noinline int attach_context(struct record *record, u64 file_address)
+__noinline int attach_context(u32 which, u64 file_address)
 {
 	struct file *file = (void *)file_address;
 	struct fs_context *context;
@@ -247,11 +302,11 @@ static __noinline int attach_context(struct record *record, u64 file_address)
 
 	if (!file)
 		return 0;
-	bpf_probe_read_kernel(&name, sizeof(name), BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	bpf_probe_read_kernel(&name, sizeof(name), READ(file, f_path.dentry, d_name.name));
 	if (name != 0x65746e6f6373665bull) /* "[fsconte" */
 		return 0;
-	context = BPF_CORE_READ(file, private_data);
-	attach_kernel_text(record, 2, BPF_CORE_READ(context, fs_type, name));
+	context = READ(file, private_data);
+	attach_kernel_text(which, 2, (u64)BPF_CORE_READ(context, fs_type, name));
 	return 0;
 }
 
@@ -281,19 +336,20 @@ int call_any(u64 *ctx)
 	}
 	if (lane == LANE_BULK && !host.wanted[c.call->kind & (KINDS - 1)])
 		return 0;
-	begin_call(&c, regs, result, c.call->kind);
+	if (!begin_call(&c, regs, result, c.call->kind))
+		return 0;
 	if (c.call->test == TEST_BITS_AT)
 		bpf_probe_read_user(&c.record->head.arguments[7], 8, (void *)at_position(c.record, c.call->test_position));
 	for (i = 0; i < 4; i++) {
 		if (!c.call->text[i])
 			continue;
-		if (attach_user_text(c.record, i, at_position(c.record, c.call->text[i])) == 1 && i < 2 &&
+		if (attach_user_text(RECORD_TASK, i, at_position(c.record, c.call->text[i])) == 1 && i < 2 &&
 		    c.call->directory[i])
 			attach_directory(c.record, task, i, c.call->directory[i]);
 	}
 	for (i = 0; i < 2; i++) {
 		if (c.call->file[i])
-			attach_file(c.record, i, (u64)file_of(task, (u32)at_position(c.record, c.call->file[i])));
+			attach_file(RECORD_TASK, i, (u64)file_of(task, (u32)at_position(c.record, c.call->file[i])));
 	}
 	if (c.call->process) {
 		u32 number = at_position(c.record, c.call->process);
@@ -302,19 +358,21 @@ int call_any(u64 *ctx)
 			struct file *file = file_of(task, number);
 
 			if (file)
-				attach_found_task(c.record, 0, task_of_pid(pid_of_file(file)));
+				attach_task(c.record, 0, task_of_pid(pid_of_file(file)));
 		} else if ((s32)number > 0) {
-			attach_found_task(c.record, 0, find_task((u64)BPF_CORE_READ(task, group_leader, thread_pid), number));
+			attach_task(c.record, 0, find_task((u64)BPF_CORE_READ(task, group_leader, thread_pid), number));
 		}
 	}
 	if (c.call->block)
-		attach_block(c.record, 0, at_position(c.record, c.call->block), c.call->block_size);
+		attach_block(RECORD_TASK, 0, at_position(c.record, c.call->block), c.call->block_size);
 	if (c.call->flags & CALL_CONTEXT)
-		attach_context(c.record, (u64)file_of(task, (u32)at_position(c.record, 1)));
+		attach_context(RECORD_TASK, (u64)file_of(task, (u32)at_position(c.record, 1)));
+	if (host.hooks && c.call->flags & CALL_NOTED)
+		attach_noted(RECORD_TASK, TASK(task, pid));
 	if (c.call->after == AFTER_WORKING_DIRECTORY && result >= 0)
-		attach_path(c.record, 0, (u64)BPF_CORE_READ(task, fs, pwd.mnt), (u64)BPF_CORE_READ(task, fs, pwd.dentry));
+		attach_path(RECORD_TASK, 0, (u64)BPF_CORE_READ(task, fs, pwd.mnt), (u64)BPF_CORE_READ(task, fs, pwd.dentry));
 	if (c.call->after == AFTER_ROOT && result >= 0)
-		attach_path(c.record, 0, (u64)BPF_CORE_READ(task, fs, root.mnt), (u64)BPF_CORE_READ(task, fs, root.dentry));
-	send(c.record, lane);
+		attach_path(RECORD_TASK, 0, (u64)BPF_CORE_READ(task, fs, root.mnt), (u64)BPF_CORE_READ(task, fs, root.dentry));
+	send(RECORD_TASK, lane);
 	return 0;
 }

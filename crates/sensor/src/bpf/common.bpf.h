@@ -13,8 +13,21 @@
 #define AT_FDCWD -100
 #define EEXIST 17
 
-/* A pointer that the verifier knows is read directly, at the cost of one load, where bpf_get_current_task_btf() is
- * there (5.11). PLAIN is the same source for 5.8 to 5.10: each step is a call of bpf_probe_read_kernel(). */
+/* Three ways to read the kernel's memory, by what the kernel has; the loader takes the first that loads.
+ *
+ * CAST (6.2): any pointer is read directly, at the cost of a load, once bpf_rdonly_cast() has said what it points to.
+ * Neither (5.11): pointers that the verifier knows are read directly (TASK), others by bpf_probe_read_kernel() (READ).
+ * PLAIN (5.8): bpf_get_current_task_btf() is not there; each step is a call of bpf_probe_read_kernel().
+ *
+ * A step through a null or stale pointer reads as zero in all of them. */
+#ifdef CAST
+extern void *bpf_rdonly_cast(const void *pointer, u32 type) __ksym;
+#define KERNEL(pointer) ((typeof(pointer))bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(typeof(*(pointer)))))
+#define READ(pointer, ...) ___arrow(KERNEL(pointer), __VA_ARGS__)
+#else
+#define READ(...) BPF_CORE_READ(__VA_ARGS__)
+#endif
+
 #ifdef PLAIN
 #define TASK(...) BPF_CORE_READ(__VA_ARGS__)
 static __always_inline struct task_struct *current_task(void)
@@ -48,6 +61,8 @@ struct host {
 	u64 threads_missed;
 	u64 containers_missed;
 	u64 fold_missed;
+	u64 hooks; /* the layer of security hooks is there */
+	u64 found; /* the loader has seen what the host is: the iterator tells of tasks from now on */
 	u8 wanted[KINDS]; /* bulk kinds that somebody asked for */
 };
 struct host host SEC(".bss") = {};
@@ -99,15 +114,15 @@ struct {
 	__uint(max_entries, 8 << 20);
 } bulk SEC(".maps");
 
-/* Programs of system calls by number, those of the 32-bit table from COMPAT_SLOT on. An empty slot is a call that
- * nobody watches: that is the whole test. */
+/* The programs that system calls are handed to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, CALL_SLOTS);
+	__uint(max_entries, PROGRAMS);
 	__type(key, u32);
 	__type(value, u32);
 } programs SEC(".maps");
 
+/* System calls by number, those of the 32-bit table from COMPAT_SLOT on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CALL_SLOTS);
@@ -171,11 +186,13 @@ struct {
 	__type(value, struct budget);
 } budgets SEC(".maps");
 
-/* Repeats. The first event of a key is sent, the next ones are only counted. The loader puts the second map in the
- * first one's place at every interval and reads the one that was taken out; updating an array of maps waits until no
- * program can still hold it (maybe_wait_bpf_programs(), kernel/bpf/syscall.c), so no count is lost between. */
+/* Repeats. The first event of a key is sent, the next ones are only counted. At every interval the loader says that
+ * the other map is to be used from now on (`fold_turn`), waits until no program can still hold the first, and
+ * reads it. The wait is an update of an array of maps, which returns when all programs that ran before it have ended
+ * (maybe_wait_bpf_programs(), kernel/bpf/syscall.c), so no count is lost between. */
 struct fold_key {
 	u64 object;
+	u64 way;
 	u64 detail;
 	u32 process;
 	u16 kind;
@@ -184,7 +201,6 @@ struct fold_key {
 
 struct fold {
 	u64 count;
-	u64 last;
 	u64 container;
 };
 
@@ -195,6 +211,9 @@ struct fold_map {
 	__type(value, struct fold);
 };
 
+/* 0: the first map is in use; 1: the second. By itself, since the loader writes it while programs run. */
+volatile u64 fold_turn SEC(".data.turn") = 0;
+
 struct fold_map fold_first SEC(".maps");
 struct fold_map fold_second SEC(".maps");
 
@@ -203,7 +222,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__array(values, struct fold_map);
-} folds SEC(".maps") = { .values = { &fold_first } };
+} fold_wait SEC(".maps") = { .values = { &fold_first } };
 
 struct record {
 	struct head head;
@@ -213,7 +232,14 @@ struct record {
 
 /* One record a processor: tracepoint programs run with preemption off. The second is for those that may run in an
  * interrupt, the third for the iterator, which may be preempted. */
-enum { RECORD_TASK, RECORD_INTERRUPT, RECORD_ITERATOR, RECORDS };
+enum {
+	RECORD_TASK,
+	RECORD_INTERRUPT,
+	RECORD_ITERATOR,
+	/* Security hooks may be preempted by each other: each takes a free one, see hooks.bpf.c. */
+	RECORD_HOOKS,
+	RECORDS = RECORD_HOOKS + 4,
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -222,11 +248,48 @@ struct {
 	__type(value, struct record);
 } records SEC(".maps");
 
+/* What a security hook saw the kernel resolve in the call that a thread is in: the beginning of a record, whose
+ * attachments the call's own record takes over at its exit. */
+#define NOTED_MAX 2048
+
+struct noted {
+	struct head head;
+	u8 rest[NOTED_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct noted);
+} notes SEC(".maps");
+
 /* ---- tasks ---- */
 
 static __always_inline struct thread *thread_of(u32 tid)
 {
 	return bpf_map_lookup_elem(&threads, &tid);
+}
+
+/* An argument of a tracepoint or hook as a number. Loaded as it stands it would be a pointer that the verifier knows, and those
+ * cannot be handed to functions that are verified by themselves (nor can what READ gives with CAST). */
+static __always_inline u64 argument_at(u64 *ctx, int position)
+{
+	u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), ctx + position);
+	return number;
+}
+
+/* The thread's entry. A worker of io_uring, whose making no tracepoint tells, stands for the first thread of its process
+ * (create_io_thread() in kernel/fork.c). */
+static __always_inline struct thread *member(struct task_struct *task)
+{
+	struct thread *thread = thread_of(TASK(task, pid));
+
+	if (!thread && TASK(task, flags) & PF_IO_WORKER)
+		thread = thread_of(TASK(task, tgid));
+	return thread;
 }
 
 /* The container of a mount namespace; for threads that found no room in `threads`. */
@@ -242,6 +305,7 @@ static __always_inline struct record *record_of(u32 which)
 	return bpf_map_lookup_elem(&records, &which);
 }
 
+/* A task's number in its own pid namespace. `pid` may be any pointer. */
 static __always_inline u32 inside_number(struct pid *pid)
 {
 	struct upid upid = {};
@@ -249,7 +313,7 @@ static __always_inline u32 inside_number(struct pid *pid)
 
 	if (!pid)
 		return 0;
-	level = BPF_CORE_READ(pid, level);
+	level = READ(pid, level);
 	bpf_probe_read_kernel(&upid.nr, sizeof(upid.nr),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
@@ -263,11 +327,11 @@ static __always_inline u32 pid_namespace_of(struct pid *pid)
 
 	if (!pid)
 		return 0;
-	level = BPF_CORE_READ(pid, level);
+	level = READ(pid, level);
 	bpf_probe_read_kernel(&ns, sizeof(ns),
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
-	return ns ? BPF_CORE_READ(ns, ns.inum) : 0;
+	return ns ? READ(ns, ns.inum) : 0;
 }
 
 static __always_inline u64 capability_set(const struct cred *cred, u32 offset)
@@ -278,10 +342,8 @@ static __always_inline u64 capability_set(const struct cred *cred, u32 offset)
 	return set;
 }
 
-/* Credentials of a task: `real` are its own, the others those it acts with at this moment. */
-static __always_inline void read_credentials(struct credentials *to, struct task_struct *task, bool real)
+static __always_inline void read_cred(struct credentials *to, const struct cred *cred)
 {
-	const struct cred *cred = real ? TASK(task, real_cred) : TASK(task, cred);
 	u32 first = bpf_core_field_offset(struct cred, uid);
 	u32 caps = bpf_core_field_offset(struct cred, cap_inheritable);
 
@@ -289,14 +351,14 @@ static __always_inline void read_credentials(struct credentials *to, struct task
 	if (bpf_core_field_offset(struct cred, fsgid) - first == 28) {
 		bpf_probe_read_kernel(&to->uid, 32, (void *)cred + first);
 	} else {
-		to->uid = BPF_CORE_READ(cred, uid.val);
-		to->gid = BPF_CORE_READ(cred, gid.val);
-		to->suid = BPF_CORE_READ(cred, suid.val);
-		to->sgid = BPF_CORE_READ(cred, sgid.val);
-		to->euid = BPF_CORE_READ(cred, euid.val);
-		to->egid = BPF_CORE_READ(cred, egid.val);
-		to->fsuid = BPF_CORE_READ(cred, fsuid.val);
-		to->fsgid = BPF_CORE_READ(cred, fsgid.val);
+		to->uid = READ(cred, uid.val);
+		to->gid = READ(cred, gid.val);
+		to->suid = READ(cred, suid.val);
+		to->sgid = READ(cred, sgid.val);
+		to->euid = READ(cred, euid.val);
+		to->egid = READ(cred, egid.val);
+		to->fsuid = READ(cred, fsuid.val);
+		to->fsgid = READ(cred, fsgid.val);
 	}
 	if (bpf_core_field_offset(struct cred, cap_ambient) - caps == 32) {
 		bpf_probe_read_kernel(&to->inheritable, 40, (void *)cred + caps);
@@ -307,15 +369,21 @@ static __always_inline void read_credentials(struct credentials *to, struct task
 		to->bounding = capability_set(cred, bpf_core_field_offset(struct cred, cap_bset));
 		to->ambient = capability_set(cred, bpf_core_field_offset(struct cred, cap_ambient));
 	}
-	to->user_namespace = BPF_CORE_READ(cred, user_ns, ns.inum);
+	to->user_namespace = READ(cred, user_ns, ns.inum);
+	to->unused = 0;
+}
+
+/* Credentials of a task: its own, and not those that it may act with for a moment. */
+static __always_inline void read_credentials(struct credentials *to, struct task_struct *task)
+{
+	read_cred(to, TASK(task, real_cred));
 	to->no_new_privileges = TASK(task, atomic_flags) & 1; /* PFA_NO_NEW_PRIVS, bit 0 */
 	to->seccomp = bpf_core_field_exists(task->seccomp.mode) ? TASK(task, seccomp.mode) : 0;
-	to->unused = 0;
 }
 
 static __always_inline void read_identity(struct identity *to, struct task_struct *task)
 {
-	read_credentials(&to->credentials, task, true);
+	read_credentials(&to->credentials, task);
 	to->user = to->credentials.user_namespace;
 	to->mount = TASK(task, nsproxy, mnt_ns, ns.inum);
 	to->network = TASK(task, nsproxy, net_ns, ns.inum);
@@ -345,13 +413,10 @@ static __noinline void fill_actor(struct head *head, struct task_struct *task)
 	head->thread_inside = leader == task ? head->process_inside : inside_number(TASK(task, thread_pid));
 	head->login = bpf_core_field_exists(task->loginuid) ? TASK(task, loginuid.val) : 0xffffffff;
 	head->cgroup = TASK(task, cgroups, dfl_cgrp, kn, id);
-	inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
-	head->executable_inode = 0;
-	head->executable_device = 0;
-	if (inode) {
-		head->executable_inode = BPF_CORE_READ(inode, i_ino);
-		head->executable_device = BPF_CORE_READ(inode, i_sb, s_dev);
-	}
+	/* A step through a null pointer reads as zero. */
+	inode = TASK(task, mm, exe_file, f_inode);
+	head->executable_inode = TASK(inode, i_ino);
+	head->executable_device = TASK(inode, i_sb, s_dev);
 	read_identity(&head->identity, task);
 	bpf_probe_read_kernel(head->name, sizeof(head->name), (void *)task + bpf_core_field_offset(struct task_struct, comm));
 }
@@ -361,8 +426,11 @@ static __noinline void fill_actor(struct head *head, struct task_struct *task)
 /* Where the next attachment goes, or a place that is never sent when the record is full. */
 static __always_inline struct attachment *next_attachment(struct record *record)
 {
-	u32 at = record->head.size;
+	u32 at;
 
+	if (!record)
+		return NULL;
+	at = record->head.size;
 	if (at >= RECORD_MAX) {
 		record->head.flags |= HEAD_FULL;
 		return NULL;
@@ -383,8 +451,9 @@ static __always_inline void close_attachment(struct record *record, struct attac
 	record->head.size += (sizeof(*attachment) + length + 7) & ~7u;
 }
 
-static __noinline int attach_user_text(struct record *record, u32 index, u64 pointer)
+__noinline int attach_user_text(u32 which, u32 index, u64 pointer)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
@@ -400,14 +469,15 @@ static __noinline int attach_user_text(struct record *record, u32 index, u64 poi
 	return length > 1 && *(u8 *)(attachment + 1) == '/' ? 2 : 1;
 }
 
-static __noinline int attach_kernel_text(struct record *record, u32 index, const void *pointer)
+__noinline int attach_kernel_text(u32 which, u32 index, u64 pointer)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
 	if (!attachment || !pointer)
 		return 0;
-	length = bpf_probe_read_kernel_str(attachment + 1, TEXT_MAX, pointer);
+	length = bpf_probe_read_kernel_str(attachment + 1, TEXT_MAX, (void *)pointer);
 	if (length < 0)
 		return 0;
 	close_attachment(record, attachment, ATTACH_TEXT_KERNEL, index, length >= TEXT_MAX ? FLAG_CUT : 0,
@@ -416,8 +486,9 @@ static __noinline int attach_kernel_text(struct record *record, u32 index, const
 }
 
 /* Up to BLOCK_MAX bytes of user memory. */
-static __noinline int attach_block(struct record *record, u32 index, u64 pointer, u64 length)
+__noinline int attach_block(u32 which, u32 index, u64 pointer, u64 length)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	u8 flags = 0;
 
@@ -438,37 +509,61 @@ static __noinline int attach_block(struct record *record, u32 index, u64 pointer
 }
 
 /* Writes the names from `dentry` up to the root of its mount tree after `done` bytes of an attachment that begins at
- * the record's end; gives how many bytes there are then, or -1 where not all names fitted.
- * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names. */
-static __noinline long write_path(struct record *record, u32 done, u64 mount_address, u64 dentry_address)
+ * the record's end; gives how many bytes there are then, and above the lowest 16 bits how many of them are within the
+ * mount; or -1 where not all names fitted.
+ * As d_path() in fs/d_path.c, without its locks: a rename at this very moment can mix old and new names.
+ * Every pointer here is a number to the verifier: with types among them it looks at each step of the loop many times. */
+__noinline long write_path(u32 which, u32 done, u64 mount_address, u64 dentry_address)
 {
 	struct vfsmount *vfsmount = (void *)mount_address;
 	struct dentry *dentry = (void *)dentry_address;
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
 	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
-	u32 start = record->head.size + sizeof(struct attachment) + done;
-	u32 at = start;
+	struct record *record = record_of(which);
+	u32 start, at;
+	u64 within = 0;
+	bool left = false;
 	int i;
 
+	if (!record)
+		return -1;
+	start = record->head.size + sizeof(struct attachment) + done;
+	at = start;
+
 	for (i = 0; i < PATH_PARTS; i++) {
+		struct {
+			struct dentry *parent;
+			u64 hash_and_length;
+			const unsigned char *name;
+		} link = {};
 		struct dentry *parent;
 		long length;
 
 		if (dentry == mount_root) {
 			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
 
+			if (!left)
+				within = at - start;
+			left = true;
 			if (up == mount || !up)
-				return at - start;
+				return (at - start) | within << 16;
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = up;
 			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 			continue;
 		}
-		parent = BPF_CORE_READ(dentry, d_parent);
+		/* d_parent and d_name stand in a row unless the kernel's structures are shuffled. */
+		if (bpf_core_field_offset(struct dentry, d_name) == bpf_core_field_offset(struct dentry, d_parent) + 8) {
+			bpf_probe_read_kernel(&link, sizeof(link), (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
+		} else {
+			link.parent = BPF_CORE_READ(dentry, d_parent);
+			link.name = BPF_CORE_READ(dentry, d_name.name);
+		}
+		parent = link.parent;
 		if (parent == dentry || !parent) {
 			/* No directory holds it: a memfd, a pipe, a socket, or a tree that was taken off. */
 			if (at != start)
-				return at - start;
+				return (at - start) | (left ? within : at - start) << 16;
 		}
 		if (at >= RECORD_MAX + 1024)
 			return -1;
@@ -476,41 +571,94 @@ static __noinline long write_path(struct record *record, u32 done, u64 mount_add
 		at &= 16383;
 		if (at > RECORD_MAX + 1024)
 			return -1;
-		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(dentry, d_name.name));
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, link.name);
 		if (length < 0)
 			return -1;
 		at += length & 511;
 		if (parent == dentry || !parent)
-			return at - start;
+			return (at - start) | (u64)(at - start) << 16;
 		dentry = parent;
 	}
 	return -1;
 }
 
-static __noinline int attach_path(struct record *record, u32 index, u64 mount, u64 dentry)
+/* The names from `dentry` up to the root of its file system. */
+__noinline int attach_names(u32 which, u32 index, u64 dentry_address)
 {
+	struct record *record = record_of(which);
+	struct attachment *attachment = next_attachment(record);
+	struct dentry *dentry = (void *)dentry_address;
+	u32 start, at;
+	u8 flags = FLAG_CUT;
+	int i;
+
+	if (!record || !attachment)
+		return 0;
+	start = record->head.size + sizeof(struct attachment);
+	at = start;
+	for (i = 0; i < PATH_PARTS; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		long length;
+
+		if (parent == dentry || !parent) {
+			flags = 0;
+			break;
+		}
+		if (at >= RECORD_MAX + 1024)
+			break;
+		asm volatile("" : "+r"(at));
+		at &= 16383;
+		if (at > RECORD_MAX + 1024)
+			break;
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(dentry, d_name.name));
+		if (length < 0)
+			break;
+		at += length & 511;
+		dentry = parent;
+	}
+	close_attachment(record, attachment, ATTACH_PATH, index, flags, (at - start) & 8191);
+	return 0;
+}
+
+__noinline int attach_path(u32 which, u32 index, u64 mount, u64 dentry)
+{
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	long length;
 
 	if (!attachment || !dentry)
 		return 0;
-	length = write_path(record, 0, mount, dentry);
+	length = write_path(which, 0, mount, dentry);
 	close_attachment(record, attachment, ATTACH_PATH, index, length < 0 ? FLAG_CUT : 0, length < 0 ? 0 : length & 8191);
 	return 0;
 }
 
 static __always_inline struct file *file_of(struct task_struct *task, u64 descriptor)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
 	struct file **all;
 	struct file *file = NULL;
 
-	if (!table || descriptor >= BPF_CORE_READ(table, max_fds))
+	if (descriptor >= TASK(task, files, fdt, max_fds))
 		return NULL;
-	all = BPF_CORE_READ(table, fd);
+	all = TASK(task, files, fdt, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), all + descriptor);
-	/* The low bits are flags in no version, but a stale pointer would fault and read as zeros. */
 	return file;
+}
+
+/* The same without a call where that is possible. What it gives cannot be handed on to a function. */
+static __always_inline struct file *peek_file(struct task_struct *task, u64 descriptor)
+{
+#ifdef CAST
+	struct file **all;
+
+	if (descriptor >= TASK(task, files, fdt, max_fds))
+		return NULL;
+	all = TASK(task, files, fdt, fd);
+	/* A pointer in memory, read as the only field of a type that has one. */
+	return (struct file *)READ((struct hlist_head *)(all + descriptor), first);
+#else
+	return file_of(task, descriptor);
+#endif
 }
 
 #define OVERLAYFS_MAGIC 0x794c7630
@@ -531,29 +679,36 @@ static __always_inline bool on_upper_layer(struct inode *inode)
 static __always_inline u32 mount_namespace_of(struct vfsmount *vfsmount)
 {
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	u64 namespace = (u64)BPF_CORE_READ(mount, mnt_ns);
+	u64 namespace = (u64)READ(mount, mnt_ns);
 
 	if (!namespace || namespace >= (u64)-4095)
 		return 0;
-	return BPF_CORE_READ((struct mnt_namespace *)namespace, ns.inum);
+	return READ((struct mnt_namespace *)namespace, ns.inum);
+}
+
+static __always_inline u32 mount_number(struct vfsmount *vfsmount)
+{
+	return READ((struct mount *)((void *)vfsmount - bpf_core_field_offset(struct mount, mnt)), mnt_id);
 }
 
 static __noinline int fill_file(struct file_part *part, u64 file_address, u32 own_mount_namespace)
 {
 	struct file *file = (void *)file_address;
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	struct super_block *super = BPF_CORE_READ(inode, i_sb);
+	struct inode *inode = READ(file, f_inode);
+	struct super_block *super = READ(inode, i_sb);
 
-	part->inode = BPF_CORE_READ(inode, i_ino);
-	part->magic = BPF_CORE_READ(super, s_magic);
-	part->device = BPF_CORE_READ(super, s_dev);
-	part->mode = BPF_CORE_READ(inode, i_mode);
-	part->device_node = BPF_CORE_READ(inode, i_rdev);
-	part->links = BPF_CORE_READ(inode, i_nlink);
-	part->open_flags = BPF_CORE_READ(file, f_flags);
+	part->inode = READ(inode, i_ino);
+	part->magic = READ(super, s_magic);
+	part->device = READ(super, s_dev);
+	part->mode = READ(inode, i_mode);
+	part->device_node = READ(inode, i_rdev);
+	part->links = READ(inode, i_nlink);
+	part->open_flags = READ(file, f_flags);
 	part->unused = 0;
+	part->within = 0;
 	part->flags = 0;
-	part->mount_namespace = mount_namespace_of(BPF_CORE_READ(file, f_path.mnt));
+	part->mount = mount_number(READ(file, f_path.mnt));
+	part->mount_namespace = mount_namespace_of(READ(file, f_path.mnt));
 	if (part->mount_namespace && part->mount_namespace != own_mount_namespace)
 		part->flags |= FILE_FOREIGN;
 	if (part->magic == OVERLAYFS_MAGIC && on_upper_layer(inode))
@@ -563,19 +718,73 @@ static __noinline int fill_file(struct file_part *part, u64 file_address, u32 ow
 	return 0;
 }
 
-static __noinline int attach_file(struct record *record, u32 index, u64 file_address)
+static __always_inline u64 task_of_pid(struct pid *pid)
 {
+	struct hlist_node *first = pid ? BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first) : NULL;
+
+	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
+}
+
+/* attach_task() for a task that was found by address. */
+__noinline int attach_found_task(u32 which, u32 index, u64 address)
+{
+	struct record *record = record_of(which);
+	struct attachment *attachment = next_attachment(record);
+	struct task_struct *task = (void *)address;
+	struct task_part *part;
+	struct thread *thread;
+
+	if (!attachment || !task)
+		return 0;
+	part = (void *)(attachment + 1);
+	part->process = READ(task, tgid);
+	part->thread = READ(task, pid);
+	part->start = READ(task, group_leader, start_boottime);
+	part->inside = inside_number(READ(task, thread_pid));
+	part->flags = READ(task, flags);
+	thread = thread_of(part->thread);
+	part->container = thread ? thread->container : 0;
+	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
+	return 0;
+}
+
+#define PROC_SUPER_MAGIC 0x9fa0
+
+/* What a path or a file leaves out: its names above the root of its mount, and whose file of /proc it is. */
+__noinline int attach_file_origin(u32 which, u32 index, u64 mount_root, u64 inode_address)
+{
+	struct dentry *root = (void *)mount_root;
+	struct inode *inode = (void *)inode_address;
+	struct proc_inode *proc;
+
+	if (READ(root, d_parent) != root)
+		attach_names(which, INDEX_ABOVE_MOUNT + index, mount_root);
+	if (READ(inode, i_sb, s_magic) != PROC_SUPER_MAGIC)
+		return 0;
+	proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
+	attach_found_task(which, INDEX_PROCESS + index, task_of_pid(BPF_CORE_READ(proc, pid)));
+	return 0;
+}
+
+__noinline int attach_file(u32 which, u32 index, u64 file_address)
+{
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct file *file = (void *)file_address;
+	struct file_part *part;
 	long length;
 
 	if (!attachment || !file_address)
 		return 0;
-	fill_file((void *)(attachment + 1), file_address, record->head.identity.mount);
-	length = write_path(record, sizeof(struct file_part), (u64)BPF_CORE_READ(file, f_path.mnt),
+	part = (void *)(attachment + 1);
+	fill_file(part, file_address, record->head.identity.mount);
+	length = write_path(which, sizeof(struct file_part), (u64)BPF_CORE_READ(file, f_path.mnt),
 			    (u64)BPF_CORE_READ(file, f_path.dentry));
+	part->within = length < 0 ? 0 : length >> 16;
 	close_attachment(record, attachment, ATTACH_FILE, index, length < 0 ? FLAG_CUT : 0,
 			 sizeof(struct file_part) + (length < 0 ? 0 : length & 8191));
+	attach_file_origin(which, index, (u64)BPF_CORE_READ(file, f_path.mnt, mnt_root),
+			   (u64)BPF_CORE_READ(file, f_inode));
 	return 0;
 }
 
@@ -589,20 +798,22 @@ static __always_inline void attach_identity(struct record *record, u32 index, st
 	close_attachment(record, attachment, ATTACH_CREDENTIALS, index, 0, sizeof(*identity));
 }
 
-static __noinline int attach_task(struct record *record, u32 index, struct task_struct *task)
+/* `address` is a task's, known to the verifier or not. */
+static __noinline int attach_task(struct record *record, u32 index, u64 address)
 {
 	struct attachment *attachment = next_attachment(record);
+	struct task_struct *task = (void *)address;
 	struct task_part *part;
 	struct thread *thread;
 
 	if (!attachment || !task)
 		return 0;
 	part = (void *)(attachment + 1);
-	part->process = BPF_CORE_READ(task, tgid);
-	part->thread = BPF_CORE_READ(task, pid);
-	part->start = BPF_CORE_READ(task, group_leader, start_boottime);
-	part->inside = inside_number(BPF_CORE_READ(task, thread_pid));
-	part->flags = BPF_CORE_READ(task, flags);
+	part->process = READ(task, tgid);
+	part->thread = READ(task, pid);
+	part->start = READ(task, group_leader, start_boottime);
+	part->inside = inside_number(READ(task, thread_pid));
+	part->flags = READ(task, flags);
 	thread = thread_of(part->thread);
 	part->container = thread ? thread->container : 0;
 	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
@@ -611,7 +822,7 @@ static __noinline int attach_task(struct record *record, u32 index, struct task_
 
 /* ---- lanes ---- */
 
-static __noinline int count_loss(u64 container, u32 kind, u32 lane)
+__noinline int count_loss(u64 container, u32 kind, u32 lane)
 {
 	struct loss_key key = { .container = container, .kind = kind, .lane = lane };
 	struct loss *loss = bpf_map_lookup_elem(&losses, &key);
@@ -639,7 +850,7 @@ static __noinline int count_loss(u64 container, u32 kind, u32 lane)
 }
 
 /* Whether the container may still send a rare event in this second. Two processors may each see the last one free. */
-static __noinline int within_budget(u64 container, u64 now)
+__noinline int within_budget(u64 container, u64 now)
 {
 	struct budget *budget = bpf_map_lookup_elem(&budgets, &container);
 	u64 second = now >> 30;
@@ -660,13 +871,16 @@ static __noinline int within_budget(u64 container, u64 now)
 	return 1;
 }
 
-static __noinline int send(struct record *record, u32 lane)
+__noinline int send(u32 which, u32 lane)
 {
-	u32 size = record->head.size;
-	u32 slot;
+	struct record *record = record_of(which);
+	u32 size, slot;
 	u64 *count;
 	long failed;
 
+	if (!record)
+		return 0;
+	size = record->head.size;
 	record->head.time = bpf_ktime_get_boot_ns();
 	record->head.cpu = bpf_get_smp_processor_id();
 	if (lane == LANE_RARE && !within_budget(record->head.container, record->head.time))
@@ -693,33 +907,32 @@ static __noinline int send(struct record *record, u32 lane)
 	return 0;
 }
 
-/* Counts a repeat; 1 where it was one, and nothing is to be sent. */
-static __always_inline int is_repeat(struct fold_key *key, u64 container)
+static __always_inline struct fold *find_fold(struct fold_key *key)
 {
-	u32 zero = 0;
-	void *map;
+	if (fold_turn)
+		return bpf_map_lookup_elem(&fold_second, key);
+	return bpf_map_lookup_elem(&fold_first, key);
+}
+
+/* Notes that a key was met in this window; the entry of one who was faster, which then counts it, or none.
+ * The turn is read once: an entry made in the map that was just taken out is read with the others. */
+static __noinline struct fold *note_key(struct fold_key *key, u64 container)
+{
+	struct fold fresh = { .container = container };
 	struct fold *fold;
 
-	if (!settings.fold)
-		return 0;
-	map = bpf_map_lookup_elem(&folds, &zero);
-	if (!map)
-		return 0;
-	fold = bpf_map_lookup_elem(map, key);
-	if (!fold) {
-		struct fold fresh = { .container = container };
-
-		if (!bpf_map_update_elem(map, key, &fresh, BPF_NOEXIST))
-			return 0;
-		fold = bpf_map_lookup_elem(map, key);
-		if (!fold) {
-			__sync_fetch_and_add(&host.fold_missed, 1);
-			return 0;
-		}
+	if (fold_turn) {
+		if (!bpf_map_update_elem(&fold_second, key, &fresh, BPF_NOEXIST))
+			return NULL;
+		fold = bpf_map_lookup_elem(&fold_second, key);
+	} else {
+		if (!bpf_map_update_elem(&fold_first, key, &fresh, BPF_NOEXIST))
+			return NULL;
+		fold = bpf_map_lookup_elem(&fold_first, key);
 	}
-	fold->last = bpf_ktime_get_boot_ns();
-	__sync_fetch_and_add(&fold->count, 1);
-	return 1;
+	if (!fold)
+		__sync_fetch_and_add(&host.fold_missed, 1);
+	return fold;
 }
 
 /* ---- beginning a record ---- */
@@ -764,7 +977,7 @@ static __noinline int compare_identity(struct record *record, struct thread *thr
 		record->head.kind = KIND_UNEXPLAINED_GAIN;
 		record->head.entry = ENTRY_KERNEL;
 		attach_identity(record, IDENTITY_BEFORE, &thread->seen);
-		send(record, LANE_RARE);
+		send(RECORD_TASK, LANE_RARE);
 		record->head.kind = kind;
 		record->head.entry = entry;
 		record->head.size = size;

@@ -224,6 +224,13 @@ struct mount {
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
+	int mnt_id;
+};
+
+/* fs/proc/internal.h */
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
 };
 
 struct path {
@@ -407,15 +414,26 @@ struct module {
 	char name[56];
 };
 
+struct io_cqe {
+	s32 res;
+};
+
 struct io_kiocb {
 	struct file *file;
 	u8 opcode;
+	u64 flags;
+	struct io_cqe cqe;
+};
+
+struct open_how {
 	u64 flags;
 };
 
 struct io_open {
 	int dfd;
 	struct filename *filename;
+	u32 file_slot;
+	struct open_how how;
 };
 
 struct io_connect {

@@ -29,6 +29,8 @@ enum kind {
 	KIND_TAMPERING = 13,
 	KIND_CAPABILITY_USED = 14,
 	KIND_CONNECT = 15,
+	KIND_RENAME = 50,
+	KIND_RECEIVED_FILE = 62,
 };
 
 enum lane { LANE_RARE = 0, LANE_BULK = 1 };
@@ -69,6 +71,9 @@ struct attachment {
 	u32 length;
 };
 
+/* Attachments from a security hook stand at the index of the argument that they are about, plus this. */
+#define INDEX_NOTED 16
+
 struct credentials {
 	u32 uid, gid, suid, sgid, euid, egid, fsuid, fsgid;
 	u64 inheritable, permitted, effective, bounding, ambient;
@@ -93,7 +98,8 @@ struct head {
 	u32 cpu;
 	u64 time;
 	s64 result;
-	u64 fold;
+	u64 fold; /* with the next one and the last argument: what repeats of this are counted by */
+	u64 fold_way;
 	u32 count;
 	u32 flags;
 	u64 container;
@@ -120,8 +126,17 @@ struct file_part {
 	u32 mount_namespace;
 	u32 flags;
 	u32 open_flags;
+	u32 mount;  /* its number in mountinfo */
+	u32 within; /* bytes of the names that are within the mount */
 	u32 unused;
 };
+
+/* Of a file, at its index and this: names from the root of its mount to that of its file system, where they differ;
+ * and the process whose file below /proc it is. */
+#define INDEX_ABOVE_MOUNT 16
+/* Files that a hook found, as against those of descriptors. */
+#define INDEX_OBJECT 4
+#define INDEX_PROCESS 8
 
 enum file_flag {
 	FILE_UPPER = 1,    /* on overlay: in the upper layer */
@@ -177,7 +192,8 @@ struct call {
 	u8 after;        /* enum call_after */
 	u8 address;      /* of a socket address, its length at the next position */
 	u8 socket;       /* of a socket's descriptor */
-	u32 unused;
+	u8 program;      /* enum call_program */
+	u8 unused[3];
 	u64 mask;        /* of the test */
 };
 
@@ -190,6 +206,16 @@ enum call_flag {
 	CALL_NOT_ZERO = 8, /* not where it returned 0: the child's side of clone */
 	CALL_HOST = 16,    /* told of processes outside containers too */
 	CALL_CONTEXT = 32, /* the first argument is a file system context, whose type is told as the third text */
+	CALL_NOTED = 64,   /* a security hook may have noted what the kernel resolved */
+};
+
+enum call_program {
+	PROGRAM_NONE = 0, /* nobody watches this call */
+	PROGRAM_ANY = 1,
+	PROGRAM_OPEN = 2,
+	PROGRAM_SOCKET = 3,
+	PROGRAM_RECEIVED = 4,
+	PROGRAMS,
 };
 
 /* Where the test holds the call is rare, elsewhere it is bulk. */

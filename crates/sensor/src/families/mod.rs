@@ -62,14 +62,28 @@ pub(crate) enum Program {
     Any,
     Open,
     Socket,
+    Received,
 }
 
 impl Program {
+    pub(crate) const ALL: [Program; 4] = [Program::Any, Program::Open, Program::Socket, Program::Received];
+
+    /// Its place in the programs' table (`enum call_program`); 0 is a call that nobody watches.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Program::Any => 1,
+            Program::Open => 2,
+            Program::Socket => 3,
+            Program::Received => 4,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Program::Any => "call_any",
             Program::Open => "files_open",
             Program::Socket => "sockets_call",
+            Program::Received => "sockets_received",
         }
     }
 }
@@ -105,6 +119,9 @@ pub(crate) const NOT_ZERO: u8 = 8;
 pub(crate) const HOST: u8 = 16;
 /// The first argument is a file system context.
 pub(crate) const CONTEXT: u8 = 32;
+
+/// A security hook may have noted what the kernel resolved.
+pub(crate) const NOTED: u8 = 64;
 
 /// A directory position: the task's working directory.
 pub(crate) const WORKING_DIRECTORY: u8 = 8;
@@ -188,7 +205,7 @@ impl Call {
             After::WorkingDirectory => 1,
             After::Root => 2,
         });
-        bytes.extend([self.address, self.socket, 0, 0, 0, 0]);
+        bytes.extend([self.address, self.socket, self.program.number(), 0, 0, 0]);
         bytes.resize(24, 0);
         bytes.extend(u64::to_le_bytes(mask));
         bytes
@@ -234,6 +251,12 @@ impl Calls {
     }
 }
 
+/// The kind that a system call is told as; None where the sensor does not tell it.
+pub fn kind_of_call(name: &str) -> Option<Kind> {
+    let mut calls = Family::ALL.iter().flat_map(|family| family.calls());
+    calls.find(|call| call.names.contains(&name)).map(|call| call.kind)
+}
+
 /// The event's content, from a record.
 pub(crate) fn decode(calls: &Calls, record: &Record<'_>) -> Option<What> {
     if let Some(call) = calls.get(record.head.entry)
@@ -245,6 +268,8 @@ pub(crate) fn decode(calls: &Calls, record: &Record<'_>) -> Option<What> {
     process::decode(kind, record)
         .or_else(|| modules::decode(kind, record))
         .or_else(|| io_uring::decode(kind, record))
+        .or_else(|| files::decode(kind, record))
+        .or_else(|| sockets::decode(kind, record))
 }
 
 /// A call told by its name and first numbers.

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use confinement::engine::SeccompDefault;
 use confinement::host::Installed;
-use confinement::{Engine, EngineKind, Fact, Host, MountSource, Origin, Problem, World};
+use confinement::{Engine, EngineKind, Fact, Host, MountSource, Origin, Problem, Subject, World};
+use serde_json::Value;
 
 use super::answer::{Answer, Field};
 use super::container::Neighbours;
@@ -172,7 +173,8 @@ fn read(
     let kernel = if local { kernel(&mut told.world) } else { None };
     let reading = Reading { engine, host, neighbours, realm, kernel, started };
     if wanted.name.is_none() {
-        told.world.subjects.push(reading.engine_subject());
+        let made = reloaded(&client, &info.root());
+        told.world.subjects.push(Subject { made, ..reading.engine_subject() });
     }
     let inspect = |listed: &Listed| {
         let path = format!("/containers/{}/json", http::encode(&listed.id));
@@ -208,6 +210,22 @@ fn optional<T>(
             Ok(None)
         }
     }
+}
+
+/// When the daemon last read its settings anew while it ran, where its events still tell: it keeps the last 256 of them
+/// in memory (moby daemon/events, `eventsLimit`). An answer that cannot be had is no problem: nothing is judged by it.
+fn reloaded(client: &Client<'_>, info: &Field<'_>) -> Option<Arc<str>> {
+    // The events up to now; without an end the answer would have none.
+    let now = info.get("SystemTime").plain()?;
+    let filter = http::encode(r#"{"type":{"daemon":true}}"#);
+    let path = format!("{}/events?since=0&until={}&filters={filter}", client.prefix, http::encode(&now));
+    let bytes = http::get(client.endpoint, &path).ok()?;
+    let events =
+        bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let mut reloads = events.filter(|event| event["Action"] == "reload" && event["Type"] == "daemon");
+    let time = reloads.next_back()?["time"].as_i64()?;
+    let time = jiff::Timestamp::from_second(time).ok()?;
+    Some(format!("settings reloaded {time}").into())
 }
 
 fn api_prefix(version: &Field<'_>) -> String {

@@ -74,7 +74,7 @@ impl View {
             namespaces: kinds.filter_map(|kind| Some((kind, get(kind.name())?))).collect(),
             mount_namespace,
             root,
-            bounding: own_bounding().unwrap_or(status.credentials.bounding),
+            bounding: services_bounding(Path::new("/proc"), status.credentials.bounding),
             absent,
             cgroup_device: mounts
                 .visible()
@@ -97,12 +97,33 @@ impl View {
     }
 }
 
-/// Engines start containers from their own bounding set, which is that of this host's services. A first process
-/// may hold more than it hands down.
-fn own_bounding() -> Option<CapabilitySet> {
-    let text = read_text(Path::new("/proc/self/status")).ok()?;
-    Status::parse(&text).map(|status| status.credentials.bounding)
+/// What engines can hand to a container: they start it from their own bounding set, which is that of this host's
+/// services; a first process may hold more than it hands down. This process is such a service, unless somebody took
+/// capabilities from it, as its own unit does: then the engines that run are asked.
+fn services_bounding(proc: &Path, first: CapabilitySet) -> CapabilitySet {
+    let bounding = |folder: &Path| {
+        let text = read_text(&folder.join("status")).ok()?;
+        Status::parse(&text).map(|status| status.credentials.bounding)
+    };
+    let own = bounding(&proc.join("self")).unwrap_or(first);
+    if own == first {
+        return own;
+    }
+    let is_engine = |folder: &Path| {
+        read_text(&folder.join("comm")).is_ok_and(|name| ENGINES.contains(&name.trim_end_matches('\n')))
+    };
+    let folders = std::fs::read_dir(proc).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    folders
+        .filter(|folder| {
+            folder.file_name().is_some_and(|n| n.as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        })
+        .filter(|folder| is_engine(folder))
+        .filter_map(|folder| bounding(&folder))
+        .fold(own, CapabilitySet::union)
 }
+
+/// What starts containers, by `comm`: daemons, and the monitors that stay where there is no daemon.
+const ENGINES: &[&str] = &["dockerd", "containerd", "containerd-shim", "crio", "podman", "conmon"];
 
 fn is_absent(path: &str) -> bool {
     let first = PathBuf::from(path.replace("cpu*", "cpu0"));
@@ -131,4 +152,34 @@ pub fn namespace(pid: u32, name: &str) -> std::io::Result<u64> {
     let text = link.to_string_lossy();
     let number = text.split_once('[').and_then(|(_, rest)| rest.trim_end_matches(']').parse().ok());
     number.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, text.into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_holds_less_asks_the_engines_what_containers_can_get() {
+        let proc = tempfile::tempdir().unwrap();
+        let set = |folder: &str, name: &str, bounding: &str| {
+            let folder = proc.path().join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let with = |line: &str| match line.starts_with("CapBnd:") {
+                true => format!("CapBnd:\t{bounding}\n"),
+                false => format!("{line}\n"),
+            };
+            std::fs::write(folder.join("status"), status.lines().map(with).collect::<String>()).unwrap();
+            std::fs::write(folder.join("comm"), format!("{name}\n")).unwrap();
+        };
+        let first = CapabilitySet(0x1ff_ffff_ffff);
+        let bounding = || services_bounding(proc.path(), first).0;
+        set("self", "stockade", "0000000000000002");
+        set("77", "bash", "0000000000000070");
+        assert_eq!(bounding(), 0x2, "only engines start containers");
+        set("78", "dockerd", "0000000000000500");
+        assert_eq!(bounding(), 0x502);
+        set("self", "stockade", "000001ffffffffff");
+        assert_eq!(bounding(), first.0);
+    }
 }

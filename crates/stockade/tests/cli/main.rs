@@ -1,6 +1,7 @@
 //! The binary from outside: files and arguments in; report, messages and exit code out.
 
 mod compose;
+mod governance;
 mod hostile;
 mod remedies;
 

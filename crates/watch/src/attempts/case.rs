@@ -82,7 +82,9 @@ const OTHER_MOUNT: u32 = 4_026_532_101;
 fn task_of(whose: &str) -> Option<Task> {
     let process = match whose {
         "host" => 1,
-        "own" => 101,
+        // The one that does it, and another of its container.
+        "self" => 101,
+        "own" => 102,
         "other" => 201,
         _ => return None,
     };
@@ -221,7 +223,7 @@ fn read_actor(written: &mut Map<String, Value>) -> Result<Value, String> {
         let kind = kind.as_str().unwrap_or_default();
         namespaces[kind] = host.get(kind).cloned().ok_or_else(|| format!("no namespace `{kind}`"))?;
     }
-    let task = task_of(if by_host { "host" } else { "own" });
+    let task = task_of(if by_host { "host" } else { "self" });
     let mut actor = json!({
         "task": task, "name": "sh", "namespaces": namespaces,
         "container": if by_host { Value::Null } else { json!(OWN) },
@@ -250,7 +252,7 @@ fn read_what(kind: &str, facts: Value) -> Result<Value, String> {
             "target" | "peer" if value.as_str().is_some_and(|whose| task_of(whose).is_some()) => {
                 let whose = value.as_str().unwrap_or_default();
                 let container = match whose {
-                    "own" => json!(OWN),
+                    "own" | "self" => json!(OWN),
                     "other" => json!(OTHER),
                     _ => Value::Null,
                 };

@@ -50,8 +50,9 @@ pub enum Code {
     /// open_by_handle_at(2).
     HandleRead,
     HandleWrite,
-    /// The set-user-ID bit, or file capabilities, on a file of the host.
+    /// The set-user-ID bit, or file capabilities, on a file of the host; on any file.
     SetUserIdOnHost,
+    SetUserId,
 }
 
 impl Code {
@@ -73,7 +74,7 @@ impl Code {
             Code::LinkToSensitive => &[Kind::Symlink],
             Code::HostNamespaceFile | Code::TokenByNewProgram => &[Kind::Open],
             Code::HandleRead | Code::HandleWrite => &[Kind::OpenByHandle],
-            Code::SetUserIdOnHost => &[Kind::Chmod, Kind::Setxattr],
+            Code::SetUserIdOnHost | Code::SetUserId => &[Kind::Chmod, Kind::Setxattr],
         }
     }
 
@@ -88,13 +89,7 @@ impl Code {
                 executed(event).filter(|file| file.upper_layer && !file.nameless).map(path_of)
             }
             Code::NamelessExecutable => executed(event).filter(|file| file.nameless).map(path_of),
-            Code::SharedMemoryExecutable => executed(event)
-                .filter(|file| {
-                    !file.nameless
-                        && FileSystem::of_magic(file.file_system) == Some(FileSystem::Tmpfs)
-                        && file.path.text.starts_with("/dev/shm/")
-                })
-                .map(path_of),
+            Code::SharedMemoryExecutable => shared_memory_executable(event),
             Code::PreloadFromWritable => preload_from_writable(event),
             Code::RaisedByExecve => raised_by_execve(event),
             Code::PrivilegedStart => privileged_start(event, context),
@@ -110,15 +105,26 @@ impl Code {
             Code::HandleRead => by_handle(event, false),
             Code::HandleWrite => by_handle(event, true),
             Code::SetUserIdOnHost => set_user_id_on_host(event, context),
+            Code::SetUserId => set_user_id(event).map(path_of),
         }
     }
 }
 
+/// The program that runs now.
 fn executed(event: &Event) -> Option<&File> {
     match &event.what {
-        What::Execve { file, .. } => Some(file),
+        What::Execve { file, .. } if event.succeeded() && file.file_system != 0 => Some(file),
         _ => None,
     }
+}
+
+/// Where it was refused, as engines mount it noexec, what was asked for has to do.
+fn shared_memory_executable(event: &Event) -> Option<Object> {
+    let What::Execve { file, asked, .. } = &event.what else { return None };
+    let tmpfs = FileSystem::of_magic(file.file_system) == Some(FileSystem::Tmpfs);
+    let text = if file.path.text.is_empty() { asked } else { &file.path };
+    let there = text.text.starts_with("/dev/shm/") && !file.nameless;
+    (there && (tmpfs || !event.succeeded())).then(|| Object::of(text))
 }
 
 fn path_of(file: &File) -> Object {
@@ -222,11 +228,12 @@ fn preload_from_writable(event: &Event) -> Option<Object> {
         .iter()
         .find_map(|entry| entry.strip_prefix("LD_PRELOAD=").or_else(|| entry.strip_prefix("LD_AUDIT=")))?;
     let file = value.split([':', ' ']).find(|file| WRITABLE.iter().any(|place| file.starts_with(place)))?;
-    Some(Object { text: file.to_owned(), source: sensor::event::Source::User })
+    Some(Object { text: file.to_owned(), source: sensor::event::Source::User, masked: false })
 }
 
 fn raised_by_execve(event: &Event) -> Option<Object> {
-    let What::Execve { before, entered, file, .. } = &event.what else { return None };
+    let What::Execve { before, entered, .. } = &event.what else { return None };
+    let file = executed(event)?;
     let after = &event.actor.credentials;
     // root that runs a program keeps what it has (capabilities(7)); only a set-user-ID program or one with file
     // capabilities gives more.
@@ -278,6 +285,23 @@ fn host_namespace_start(event: &Event, context: &dyn Context) -> Option<Object> 
     (!shared.is_empty()).then(|| Object::new(format!("the host's {} namespace", shared.join(", "))))
 }
 
+/// Interfaces of the kernel that a detector of their own watches. An open that is refused behind a link leaves no trace of
+/// where the link led (the file system's refusal comes before any file), so that the link itself has to be seen.
+const INTERFACES: &[&str] = &[
+    "/proc/sys/kernel/**",
+    "/proc/sys/vm/**",
+    "/proc/sys/fs/**",
+    "/proc/sysrq-trigger",
+    "/proc/kcore",
+    "/proc/*/mem",
+    "/proc/*/environ",
+    "/sys/kernel/**",
+    "/sys/fs/cgroup/**",
+    "/dev/mem",
+    "/dev/kmsg",
+    "/dev/sd*",
+];
+
 fn link_to_sensitive(event: &Event) -> Option<Object> {
     let What::Symlink { target, path, .. } = &event.what else { return None };
     const CLASSES: [&str; 5] =
@@ -285,8 +309,10 @@ fn link_to_sensitive(event: &Event) -> Option<Object> {
     let path_of_target = HostPath::new(&target.text);
     let escapes =
         Pattern::new("/proc/*/root/**").is(&target.text) || Pattern::new("/proc/*/root").is(&target.text);
+    let interface = INTERFACES.iter().any(|p| Pattern::new(p).is(path_of_target.as_str()));
     let sensitive = target.text.starts_with('/')
         && (escapes
+            || interface
             || Pattern::new("/etc/shadow").is(path_of_target.as_str())
             || CLASSES
                 .iter()
@@ -296,7 +322,7 @@ fn link_to_sensitive(event: &Event) -> Option<Object> {
                     class.has_file(path_of_target.as_str())
                         && !class.object.iter().any(|o| o == path_of_target.as_str())
                 }));
-    sensitive.then(|| Object { text: format!("{} -> {}", path.text, target.text), source: target.source })
+    sensitive.then(|| Object { text: format!("{} -> {}", path.text, target.text), ..Object::of(target) })
 }
 
 /// A namespace's inode number is its identity (namespaces(7)); which link led to it does not matter.
@@ -331,16 +357,21 @@ fn by_handle(event: &Event, to_write: bool) -> Option<Object> {
     (to_write == (flags & ACCESS_MODE != 0)).then(|| path_of(file))
 }
 
+/// The file that a call makes set-user-ID, or gives capabilities.
+fn set_user_id(event: &Event) -> Option<&File> {
+    const SET_USER_ID: u32 = 0o4000;
+    match &event.what {
+        What::Chmod { file, mode } if mode & SET_USER_ID != 0 => Some(file),
+        What::Setxattr { file, name } if name.text == "security.capability" => Some(file),
+        _ => None,
+    }
+}
+
 /// On a regular file that the host sees: what dpkg unpacks into the container's own file system is nothing to the host.
 fn set_user_id_on_host(event: &Event, context: &dyn Context) -> Option<Object> {
-    const SET_USER_ID: u32 = 0o4000;
     const REGULAR: u32 = 0o100_000;
-    let (file, given) = match &event.what {
-        What::Chmod { file, mode } => (file, mode & SET_USER_ID != 0),
-        What::Setxattr { file, name } => (file, name.text == "security.capability"),
-        _ => return None,
-    };
-    let regular = file.mode & 0o170_000 == REGULAR;
+    let file = set_user_id(event)?;
     let on_host = event.actor.container.and_then(|key| context.host_file(key, file))?;
-    (given && regular).then(|| Object::new(format!("{} ({} of the host)", file.path.text, on_host.path)))
+    let regular = file.mode & 0o170_000 == REGULAR;
+    regular.then(|| Object::new(format!("{} ({} of the host)", file.path.text, on_host.path)))
 }

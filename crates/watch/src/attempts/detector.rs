@@ -220,11 +220,14 @@ impl Detector {
         kinds
     }
 
-    /// Whether some look is about processes or files of another owner.
-    pub fn looks_at(&self, whose: Whose) -> bool {
-        self.when.iter().any(|look| match look {
-            Look::File(look) => look.process == Some(whose) || look.through == Some(whose),
-            Look::Call(look) => look.target == Some(whose),
+    /// Whether it is about the host's processes, files or namespaces, which a container has to see first.
+    pub fn looks_at_host(&self) -> bool {
+        self.when.iter().all(|look| match look {
+            Look::File(look) => {
+                look.process == Some(Whose::Host) || look.through == Some(Whose::Host) || look.looks_at_host()
+            }
+            Look::Call(look) => look.target == Some(Whose::Host) || look.call == ["setns"],
+            Look::Code(code) => *code == Code::HostNamespaceFile,
             _ => false,
         })
     }

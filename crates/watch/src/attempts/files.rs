@@ -4,7 +4,7 @@
 //! `/proc/self/root` and descriptors do not change; a device by its numbers; a file of the host by the host's path.
 //! Only where a call failed, so that the kernel has no object, is the text that was asked for looked at.
 
-use sensor::event::{Event, File, FileId, Kind, Source, Text, What};
+use sensor::event::{Event, File, FileId, Kind, Source, Task, Text, What};
 use serde::Deserialize;
 use techniques::objects::{DeviceClass, ObjectClass};
 
@@ -111,21 +111,21 @@ impl FileSystem {
         FileSystem::ALL.iter().find(|(_, m, _)| *m == magic).map(|(fs, _, _)| *fs)
     }
 
-    /// Where it is mounted as a rule: the name under which a path that could not be opened is known.
-    fn usual_mount(self) -> &'static str {
-        match self {
-            FileSystem::Proc => "proc",
-            FileSystem::Sysfs => "sys",
-            FileSystem::Cgroup | FileSystem::Cgroup2 => "cgroup",
-            FileSystem::Debugfs => "debug",
-            FileSystem::Tracefs => "tracing",
-            FileSystem::Securityfs => "security",
-            FileSystem::Selinuxfs => "selinux",
-            FileSystem::Bpf => "bpf",
-            FileSystem::BinfmtMisc => "binfmt_misc",
-            FileSystem::Nsfs => "ns",
-            FileSystem::Overlay | FileSystem::Tmpfs => "",
-        }
+    /// Where it is mounted as a rule, on the host and wherever the host is bound: the names by which a path that could
+    /// not be opened is known. None for what has no place of its own.
+    fn usual_place(self) -> Option<&'static str> {
+        Some(match self {
+            FileSystem::Proc => "/proc/",
+            FileSystem::Sysfs => "/sys/",
+            FileSystem::Cgroup | FileSystem::Cgroup2 => "/cgroup/",
+            FileSystem::Debugfs => "/sys/kernel/debug/",
+            FileSystem::Tracefs => "/sys/kernel/tracing/",
+            FileSystem::Securityfs => "/sys/kernel/security/",
+            FileSystem::Selinuxfs => "/sys/fs/selinux/",
+            FileSystem::Bpf => "/sys/fs/bpf/",
+            FileSystem::BinfmtMisc => "/binfmt_misc/",
+            FileSystem::Nsfs | FileSystem::Overlay | FileSystem::Tmpfs => return None,
+        })
     }
 }
 
@@ -136,6 +136,8 @@ pub enum Whose {
     Host,
     /// Of another container.
     Other,
+    /// Of the same container, or not known to be of anybody else.
+    Own,
 }
 
 impl Whose {
@@ -143,6 +145,8 @@ impl Whose {
         match (self, owner) {
             (Whose::Host, Owner::Host) => true,
             (Whose::Other, Owner::Container(key)) => Some(key) != event.actor.container,
+            (Whose::Own, Owner::Container(key)) => Some(key) == event.actor.container,
+            (Whose::Own, Owner::NotKnown) => true,
             _ => false,
         }
     }
@@ -157,6 +161,10 @@ pub struct FileLook {
     pub path: Vec<Pattern>,
     /// One of these paths as the kernel walks from the root of the process.
     pub at: Vec<Pattern>,
+    /// The process wrote one of these paths: for what follows a link and leaves no trace in the object.
+    pub asked: Vec<Pattern>,
+    /// By one of these kinds of events.
+    pub by: Vec<String>,
     /// A file of the host, of one of these classes (`objects.yaml` of the techniques).
     pub host: Vec<String>,
     /// A file of the host at one of these paths.
@@ -290,6 +298,17 @@ static NO_OBJECT: File = File {
 };
 const NO_TEXT: Text = Text { text: String::new(), source: Source::Kernel, cut: false };
 
+/// Masked paths of engines: /dev/null over a file, an empty tmpfs over a folder (`maskPath` of runc).
+fn is_mask(file: &File) -> bool {
+    const NULL: (u32, u32) = (1, 3);
+    let path = file.path.text.as_str();
+    let below = path.starts_with("/proc/") || path.starts_with("/sys/");
+    let null = file.mode & TYPE == CHARACTER && file.device == NULL;
+    let tmpfs = FileSystem::of_magic(file.file_system) == Some(FileSystem::Tmpfs);
+    below && (null || tmpfs && file.mode & TYPE == DIRECTORY)
+}
+
+const DIRECTORY: u32 = 0o040_000;
 const TYPE: u32 = 0o170_000;
 const CHARACTER: u32 = 0o020_000;
 const BLOCK: u32 = 0o060_000;
@@ -304,22 +323,25 @@ pub struct Seen<'a> {
     pub path: &'a str,
     /// Whether `path` is the object's.
     pub of_object: bool,
+    /// The engine put /dev/null or an empty folder over it: what is opened is not what was asked for.
+    pub masked: bool,
     pub host: Option<HostFile<'a>>,
 }
 
 impl<'a> Seen<'a> {
     pub fn new(view: View<'a>, event: &Event, context: &'a dyn Context) -> Seen<'a> {
         let file = view.file;
-        let system = FileSystem::of_magic(file.file_system);
+        let masked = is_mask(file);
+        let system = FileSystem::of_magic(file.file_system).filter(|_| !masked);
         let inside = file.path_in_file_system.text.as_str();
-        let of_object = file.file_system != 0 && !inside.is_empty();
+        let of_object = file.file_system != 0 && !inside.is_empty() && !masked;
         // Interfaces of the kernel, and files of the container's own, are none of the host's files.
-        let may_be_host = system.is_none() || system == Some(FileSystem::Tmpfs);
+        let may_be_host = !masked && (system.is_none() || system == Some(FileSystem::Tmpfs));
         let host = match event.actor.container {
             Some(key) if may_be_host => context.host_file(key, file),
             _ => None,
         };
-        let mut seen = Seen { view, system, path: inside, of_object, host };
+        let mut seen = Seen { view, system, path: inside, of_object, masked, host };
         if !of_object {
             seen.path = seen.walked();
         }
@@ -331,6 +353,11 @@ impl<'a> Seen<'a> {
             true => self.view.file.path.source,
             false => self.view.asked.source,
         }
+    }
+
+    /// There is no object, or not the one that was asked for.
+    pub fn is_text(&self) -> bool {
+        self.view.file.file_system == 0 || self.masked
     }
 
     /// As the kernel walks from the root of the process.
@@ -367,13 +394,15 @@ impl FileLook {
             && (self.mode == 0 || file.mode & self.mode != 0)
             && (!self.regular || file.mode & TYPE == REGULAR)
             && (self.path.is_empty() && self.system.is_empty() || self.is_in_file_system(seen))
+            && (self.by.is_empty() || self.by.iter().any(|kind| kind == event.what.kind().name()))
+            && (self.asked.is_empty() || self.asked.iter().any(|p| p.is(&seen.view.asked.text)))
             && (self.at.is_empty() || self.at.iter().any(|p| p.is(seen.walked())))
             && (!self.looks_at_host() || self.is_of_host(seen))
             && (!self.block || file.mode & TYPE == BLOCK)
             && (self.device.is_empty() || self.is_device(seen))
-            && self
-                .process
-                .is_none_or(|whose| file.process.is_some_and(|task| whose.is(context.owner(&task), event)))
+            && self.process.is_none_or(|whose| {
+                process_owner(seen, event, context).is_some_and(|owner| whose.is(owner, event))
+            })
             && self.through.is_none_or(|whose| {
                 file.mount_namespace != 0
                     && file.mount_namespace != event.actor.namespaces.mount
@@ -386,31 +415,26 @@ impl FileLook {
             && !self.except.iter().any(|p| self.fits(p, seen))
     }
 
-    /// Kinds of events by which a file is touched so, for docs.
+    /// How a file is touched, in words for docs.
     pub fn reads(&self) -> Vec<&'static str> {
-        const BY: [(Access, &[Kind]); 5] = [
-            (
-                Access::READ.and(Access::WRITE),
-                &[Kind::Open, Kind::OpenByHandle, Kind::ReceivedFile, Kind::Splice, Kind::IoUringRequest],
-            ),
-            (Access::WRITE, &[Kind::Write, Kind::Truncate]),
-            (
-                Access::NAME,
-                &[Kind::Rename, Kind::Link, Kind::Symlink, Kind::Unlink, Kind::Mkdir, Kind::Mknod],
-            ),
-            (Access::META, &[Kind::Chmod, Kind::Chown, Kind::Setxattr, Kind::Ioctl]),
-            (Access::EXECUTE, &[Kind::Execve, Kind::MakeExecutable]),
+        if !self.by.is_empty() {
+            return self
+                .by
+                .iter()
+                .filter_map(|by| Kind::ALL.iter().find(|k| k.name() == by))
+                .map(|k| k.name())
+                .collect();
+        }
+        const BY: [(Access, &str); 6] = [
+            (Access::READ, "file read"),
+            (Access::WRITE, "file written"),
+            (Access::NAME, "file named"),
+            (Access::META, "mode or flags set"),
+            (Access::EXECUTE, "file executed"),
+            (Access::ENTER, "folder entered"),
         ];
-        let mut kinds: Vec<&'static str> = Vec::new();
-        for (access, by) in BY {
-            if self.to.unwrap_or(Access::READ.and(Access::WRITE)).meets(access) {
-                kinds.extend(by.iter().map(|kind| kind.name()));
-            }
-        }
-        if self.to.is_some_and(|to| to.meets(Access::ENTER)) {
-            kinds.extend([Kind::Chdir, Kind::Chroot, Kind::PivotRoot].map(Kind::name));
-        }
-        kinds
+        let to = self.to.unwrap_or(Access::READ.and(Access::WRITE).and(Access::NAME).and(Access::META));
+        BY.iter().filter(|(access, _)| to.meets(*access)).map(|(_, words)| *words).collect()
     }
 
     pub fn looks_at_host(&self) -> bool {
@@ -429,23 +453,22 @@ impl FileLook {
         let system = match seen.system {
             Some(system) => self.system.contains(&system),
             // Where the kernel has no object, the path that was asked for has to do.
-            None => seen.view.file.file_system == 0,
+            None => seen.is_text(),
         };
         system
             && (self.path.is_empty() && seen.system.is_some() || self.path.iter().any(|p| self.fits(p, seen)))
     }
 
-    /// A path of which only the text is known: it ends so, and what stands before is the file system's usual place.
+    /// A path of which only the text is known: after the file system's usual place, wherever that stands; for the
+    /// container's own root file system, all of it.
     fn ends_with(&self, pattern: &Pattern, path: &str) -> bool {
-        let mut rest = path;
-        while let Some((before, after)) = rest.trim_start_matches('/').split_once('/') {
-            if self.system.iter().any(|fs| fs.usual_mount() == before) && pattern.is(after) {
-                return true;
+        self.system.iter().any(|system| match system.usual_place() {
+            Some(place) => {
+                let mut places = path.match_indices(place);
+                places.any(|(at, _)| path.get(at + place.len()..).is_some_and(|inside| pattern.is(inside)))
             }
-            rest = after;
-        }
-        // Three names in a row are no chance.
-        pattern.length() >= 3 && pattern.last_name().is_some() && pattern.ends(path)
+            None => pattern.is(path),
+        })
     }
 
     fn is_of_host(&self, seen: &Seen<'_>) -> bool {
@@ -486,6 +509,7 @@ impl FileLook {
     fn is_device(&self, seen: &Seen<'_>) -> bool {
         let file = seen.view.file;
         let kind = match file.mode & TYPE {
+            _ if seen.masked => return false,
             CHARACTER => confinement::DeviceKind::Char,
             BLOCK => confinement::DeviceKind::Block,
             // No object: by the name of the node.
@@ -494,6 +518,25 @@ impl FileLook {
         };
         self.devices.iter().any(|class| class.has_number(kind, file.device.0, file.device.1))
     }
+}
+
+/// Whose process a file below `/proc/PID` is of; None for the process's own, which are nobody else's.
+fn process_owner(seen: &Seen<'_>, event: &Event, context: &dyn Context) -> Option<Owner> {
+    let actor = &event.actor;
+    if let Some(task) = seen.view.file.process {
+        return (task.process != actor.task.process).then(|| context.owner(&task));
+    }
+    // By the number in the path, which is one of the pid namespace that the file system was mounted in: taken to be
+    // that of the process.
+    let path = if seen.of_object { seen.path } else { seen.path.split_once("/proc/")?.1 };
+    let process: u32 = names(path).next()?.parse().ok()?;
+    let host = context.host().pid;
+    if host != 0 && actor.namespaces.pid == host {
+        let task = Task { process, thread: process, start: 0 };
+        return (process != actor.task.process).then(|| context.owner(&task));
+    }
+    let own = actor.container.map_or(Owner::NotKnown, Owner::Container);
+    (process != actor.process_inside).then_some(own)
 }
 
 fn is_below(path: &str, above: &str) -> bool {

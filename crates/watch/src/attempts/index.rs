@@ -37,6 +37,8 @@ pub(super) struct Index {
     /// Paths of failed calls by last name, and those whose last name no pattern says.
     asked: Names,
     asked_any: Vec<Place>,
+    /// Ways through the links of /proc.
+    links: Vec<Place>,
 }
 
 /// Places by hash, sorted.
@@ -84,6 +86,7 @@ impl Index {
             walked_any: Vec::new(),
             asked: Names::default(),
             asked_any: Vec::new(),
+            links: Vec::new(),
         };
         for (d, detector) in (0u16..).zip(detectors) {
             for (l, look) in (0u16..).zip(&detector.when) {
@@ -147,6 +150,10 @@ impl Index {
                 Some(last) => self.asked.add(hash(0, last), place),
                 None => self.asked_any.push(place),
             }
+        }
+        if !look.asked.is_empty() {
+            self.links.push(place);
+            return;
         }
         if !look.system.is_empty() {
             return;
@@ -234,7 +241,7 @@ impl Index {
         };
         let file = seen.view.file;
         match seen.system {
-            Some(system) => {
+            Some(system) if seen.of_object => {
                 let seed = system as u64;
                 if let Some(last) = last_name(seen.path) {
                     all(&mut self.by_name.get(hash(seed, last)));
@@ -246,15 +253,16 @@ impl Index {
                     all(&mut places.iter().copied());
                 }
             }
-            None if file.file_system == 0 => {
+            None if !seen.is_text() => {}
+            _ => {
                 if let Some(last) = last_name(seen.path) {
                     all(&mut self.asked.get(hash(0, last)));
                 }
-                if seen.path.contains("/proc/") || seen.path.contains("/sys/") {
+                let telling = ["/proc/", "/sys/", "/cgroup/"].iter().any(|place| seen.path.contains(place));
+                if telling || seen.system.is_some() {
                     all(&mut self.asked_any.iter().copied());
                 }
             }
-            None => {}
         }
         if seen.is_device() || file.file_system == 0 && seen.path.starts_with("/dev/") {
             all(&mut self.devices.iter().copied());
@@ -271,6 +279,9 @@ impl Index {
                 }
             }
             all(&mut self.host_any.iter().copied());
+        }
+        if seen.view.asked.text.starts_with("/proc/") {
+            all(&mut self.links.iter().copied());
         }
         if let Some(last) = last_name(seen.walked()) {
             all(&mut self.walked.get(hash(0, last)));

@@ -17,14 +17,16 @@ use super::pattern::Pattern;
 pub struct Object {
     pub text: String,
     pub source: Source,
+    /// What was opened is a mask over it.
+    pub masked: bool,
 }
 
 impl Object {
     pub fn new(text: impl Into<String>) -> Object {
-        Object { text: text.into(), source: Source::Kernel }
+        Object { text: text.into(), source: Source::Kernel, masked: false }
     }
     pub fn of(text: &Text) -> Object {
-        Object { text: text.text.clone(), source: text.source }
+        Object { text: text.text.clone(), source: text.source, masked: false }
     }
 }
 
@@ -255,7 +257,7 @@ impl ConnectLook {
         let names = [bound, Some(path)];
         let mut names = names.into_iter().flatten().filter(|name| !name.text.is_empty());
         let name = names.find(|name| self.is_socket(&name.text))?;
-        Some(Object { text: name.text.clone(), source: name.source })
+        Some(Object::of(name))
     }
 
     fn is_socket(&self, name: &str) -> bool {
@@ -361,7 +363,7 @@ impl MountLook {
         let new = |types: &[String]| types.iter().any(|t| t == mount.file_system);
         let seen = (self.by.is_empty() || self.by.contains(&mount.call))
             && (self.file_system.is_empty() || new(&self.file_system))
-            && (!self.block_device || mount.from_block_device())
+            && (!self.block_device || mount.is_from_block_device())
             && (self.on.is_empty() && self.below.is_empty() || self.is_on(&mount))
             && (self.clears == 0 || mount.clears & self.clears != 0)
             && mount.flags & self.flags == self.flags
@@ -453,7 +455,7 @@ impl<'a> Mounting<'a> {
 
     /// By the device that the kernel opened, or by the name of a node of one that was asked for. Only new file systems
     /// are mounted from a device: a bind mount of a node is a file.
-    fn from_block_device(&self) -> bool {
+    fn is_from_block_device(&self) -> bool {
         let new = match self.call {
             MountCall::Mount => self.flags & NO_NEW_FILE_SYSTEM == 0,
             MountCall::Fsconfig => true,
@@ -469,7 +471,7 @@ impl<'a> Mounting<'a> {
         let mut named = named.filter(|text| !text.text.is_empty());
         match (named.next(), self.file_system) {
             (Some(text), "") => Object::of(text),
-            (Some(text), fs) => Object { text: format!("{} ({fs})", text.text), source: text.source },
+            (Some(text), fs) => Object { text: format!("{} ({fs})", text.text), ..Object::of(text) },
             (None, "") => Object::new("a mount"),
             (None, fs) => Object::new(fs),
         }

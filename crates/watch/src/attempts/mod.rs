@@ -130,7 +130,7 @@ fn look(index: &Index, event: &Event, context: &dyn Context, found: &mut dyn FnM
             let seen = Seen::new(view, event, context);
             index.candidates(&seen, event, &mut |place, look| {
                 if look.sees(&seen, event, context) {
-                    tell(place, Object { text: seen.name(), source: seen.source() });
+                    tell(place, Object { text: seen.name(), source: seen.source(), masked: seen.masked });
                 }
             });
         });
@@ -155,11 +155,15 @@ fn look(index: &Index, event: &Event, context: &dyn Context, found: &mut dyn FnM
 }
 
 fn attempt(detector: &'static Detector, object: Object, event: &Event) -> Attempt {
+    let outcome = match object.masked {
+        true => Outcome::Refused { errno: 0, name: "masked".to_owned() },
+        false => outcome::of(event),
+    };
     Attempt {
         detector,
         object: object.text,
         source: object.source,
-        outcome: outcome::of(event),
+        outcome,
         count: u64::from(event.count.max(1)),
         again: false,
         event: Box::new(event.clone()),

@@ -22,6 +22,10 @@ Each detector has recorded events that it sees, and neighbours of those that it 
 `crates/watch/data/detectors.yaml`; `cargo test -p watch` runs them. *Triggered by* names what `provoke` does harmlessly
 in a container of the test's own.
 
+*File read* and *file written* are open, openat2 and open_by_handle_at, what io_uring opens, the first write, truncate,
+splice, and a descriptor that came over a socket; *file named* is what makes, links, renames or removes it; all of
+them by the 32-bit calls too.
+
 ";
 
 /// The page without its head line and mark of generated pages.

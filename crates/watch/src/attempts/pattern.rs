@@ -64,10 +64,6 @@ impl Pattern {
     pub fn holds(&self, path: &str) -> bool {
         fits(&self.pieces, path, true)
     }
-
-    pub(crate) fn length(&self) -> usize {
-        self.pieces.len()
-    }
 }
 
 impl<'de> Deserialize<'de> for Pattern {

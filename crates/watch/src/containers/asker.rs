@@ -9,19 +9,20 @@ use std::time::{Duration, Instant};
 use confinement::EngineKind;
 use sensor::event::{ContainerKey, Namespaces, Task};
 use serde_json::Value;
-use sources::engine_api::Session;
 use sources::engine_api::http::HttpError;
+use sources::engine_api::{Endpoint, Session};
 use sources::measured;
 
 use super::engines::{self, Place};
 use super::metadata::{self, kept};
 use super::monitor::Monitor;
+use super::peers::{Peers, SocketFile};
 use super::queue::lock;
-use super::reader::{self, Entered, id_in_path};
-use super::table::Read;
+use super::reader::{self, Entered};
+use super::table::{Read, id_in_path};
 use super::{Asked, Joined, Missed, News, Shared, Why, process};
 use crate::alert::Container;
-use crate::clock::Offset;
+use crate::clock::{Offset, since_boot};
 use crate::trail::engine::Told;
 use crate::trail::{self, Action, Certainty, Client, Exec, Record, Source, Who};
 
@@ -52,8 +53,11 @@ const EXEC_AGAIN: &[Duration] = &[
 /// An exec of which the kernel told no process: it failed, or the sensor does not see it.
 const EXEC_UNSEEN: Duration = Duration::from_secs(2);
 const DISCOVER: Duration = Duration::from_secs(3);
-/// An engine that did not answer in time is left alone for this long.
+/// An engine that did not answer in time is left alone: first for this long, then twice as long, up to a limit.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
+const LEFT_ALONE_MOST: Duration = Duration::from_secs(120);
+/// Execs of one container that a process is compared with.
+const EXECS_COMPARED: usize = 16;
 /// A container's start as the engine and the kernel have it. Nanoseconds.
 const SAME_START: i64 = 2_000_000_000;
 /// Questions that wait for their time, execs that wait for their process, digests that are known.
@@ -64,6 +68,12 @@ struct Engine {
     socket: Arc<str>,
     session: Option<Arc<Session>>,
     not_before: Instant,
+    left_alone: Duration,
+    /// Whose socket it is. Who is not root may have put anything behind it, and is believed about containers that are
+    /// held by a process of his own only.
+    owner: u32,
+    file: Option<SocketFile>,
+    peers: Peers,
 }
 
 impl Engine {
@@ -134,7 +144,8 @@ impl Asker<'_> {
                 continue;
             }
             let socket: Arc<str> = place.endpoint.to_string().into();
-            lock(&self.shared.sockets).push(socket.to_string());
+            let (file, owner) = (file_of(&place), engines::owner(&place));
+            lock(&self.shared.sockets).push((socket.clone(), file));
             let number = self.engines.len();
             let (shared, at) = (self.shared.clone(), place.clone());
             let thread = std::thread::Builder::new().name("containers-engine".to_owned());
@@ -144,8 +155,16 @@ impl Asker<'_> {
                     what: format!("the thread for {socket} cannot be started: {error}"),
                 }),
             }
-            let (session, not_before) = (None, Instant::now());
-            self.engines.push(Engine { place, socket, session, not_before });
+            self.engines.push(Engine {
+                place,
+                socket,
+                session: None,
+                not_before: Instant::now(),
+                left_alone: LEFT_ALONE,
+                owner,
+                file,
+                peers: Peers::default(),
+            });
         }
     }
 
@@ -206,6 +225,17 @@ impl Asker<'_> {
         let Some(engine) = self.engines.get_mut(number) else { return };
         engine.session = Some(session);
         engine.not_before = Instant::now();
+        // A daemon that was started anew listens on a file of its own.
+        engine.file = file_of(&engine.place);
+        engine.owner = engines::owner(&engine.place);
+        engine.left_alone = LEFT_ALONE;
+        for (_, file) in lock(&self.shared.sockets).iter_mut().filter(|(name, _)| *name == engine.socket) {
+            *file = engine.file;
+        }
+        if let Some(file) = engine.file {
+            // Those that are connected already asked for nothing of what comes now.
+            engine.peers.newcomers(file);
+        }
         let news = News::EngineBack { engine: engine.name(), endpoint: engine.socket.to_string(), missed };
         self.shared.tell(news);
         // What started or changed meanwhile is asked for again.
@@ -237,7 +267,8 @@ impl Asker<'_> {
         if matches!(error, HttpError::TimedOut { .. } | HttpError::Connect(_))
             && let Some(engine) = self.engines.get_mut(number)
         {
-            engine.not_before = Instant::now() + LEFT_ALONE;
+            engine.not_before = Instant::now() + engine.left_alone;
+            engine.left_alone = (engine.left_alone * 2).min(LEFT_ALONE_MOST);
         }
         Asked::Failed(error.to_string())
     }
@@ -253,8 +284,14 @@ impl Asker<'_> {
             else {
                 continue;
             };
+            let owner = self.engines.get(number).map_or(0, |e| e.owner);
+            if !claim.may_be_of(kind) || !claim.is_held_by(owner) {
+                // Who holds it says that it is another engine's.
+                self.note(key, socket, Asked::NotThere, false);
+                continue;
+            }
             let Some(session) = session else {
-                unanswered |= claim.may_be_of(kind);
+                unanswered = true;
                 continue;
             };
             match self.ask_one(number, &session, &claim) {
@@ -298,18 +335,20 @@ impl Asker<'_> {
     /// Nobody knows more of it: what the kernel and its monitor tell stands, and the trail says so.
     fn settle(&self, key: ContainerKey) {
         let mut record = Record::new(Action::Start, Source::Kernel, 0);
-        {
+        let (before, joined, read) = {
             let mut table = lock(&self.shared.table);
             let Some(entry) = table.get_mut(key) else { return };
             let before = std::mem::replace(&mut entry.settled, true);
-            entry.read = None;
-            if before || entry.joined.is_some() {
-                return;
-            }
             record.time = entry.container.started.unwrap_or_default();
             name(&mut record, key, &entry.container);
+            (before, entry.joined, entry.read.take())
+        };
+        match (joined, read) {
+            // Its engine does not answer now; what `/proc` shows counts.
+            (Some(_), Some(read)) => reader::judge(self.shared, key, read.confinement.clone(), Why::Changed),
+            (None, _) if !before => self.shared.tell(News::Trail(Box::new(record))),
+            _ => {}
         }
-        self.shared.tell(News::Trail(Box::new(record)));
     }
 
     fn ask_one(&self, number: usize, session: &Session, claim: &Claim) -> Result<Found, HttpError> {
@@ -371,28 +410,51 @@ impl Asker<'_> {
         reader::update(self.shared, key, |container| {
             metadata::describe(container, session.kind(), &inspected, digest);
         });
-        let read: Option<Arc<Read>> = {
+        let (read, again): (Option<Arc<Read>>, bool) = {
             let mut table = lock(&self.shared.table);
             let Some(entry) = table.get_mut(key) else { return };
-            entry.joined = Some(joined);
-            entry.read.take()
+            let again = entry.joined.replace(joined).is_some();
+            (entry.read.take(), again)
         };
+        if read.is_none() && self.is_better_judged(key, again) {
+            return;
+        }
         match session.confinement(inspected) {
             Ok((mut confinement, _)) => {
                 if let Some(read) = &read {
                     let notes = measured::overlay(&mut confinement, &read.observed, &read.view.host());
-                    if !notes.is_empty() {
+                    let mut table = lock(&self.shared.table);
+                    let before =
+                        table.get_mut(key).map(|e| std::mem::replace(&mut e.contradictions, notes.clone()));
+                    drop(table);
+                    if !notes.is_empty() && before.is_some_and(|before| before != notes) {
                         self.shared.tell(News::Contradiction { key, what: notes });
                     }
                 }
                 reader::share_namespaces(&lock(&self.shared.table), key, &mut confinement);
-                reader::judge(self.shared, key, confinement, Why::Engine);
+                let why = if again { Why::Changed } else { Why::Engine };
+                reader::judge(self.shared, key, confinement, why);
             }
             // What `/proc` showed stands.
             Err(error) => {
                 self.failed(number, &error);
             }
         }
+    }
+
+    /// Whether what was read of a container, or can be read again, stands above its engine's words alone.
+    fn is_better_judged(&self, key: ContainerKey, again: bool) -> bool {
+        let Some((first, is_judged, runs)) = lock(&self.shared.table).get(key).map(|entry| {
+            let is_judged = entry.judged.as_ref().is_some_and(|judged| !judged.is_provisional);
+            (entry.first, is_judged, entry.ended.is_none())
+        }) else {
+            return true;
+        };
+        let readable = runs && process::is(first);
+        if readable && !again {
+            self.shared.read_again(key);
+        }
+        readable || is_judged
     }
 
     fn digest(&mut self, session: &Session, inspected: &Value) -> Option<String> {
@@ -434,6 +496,7 @@ impl Asker<'_> {
     fn told(&mut self, number: usize, told: &Told) {
         let Some(engine) = self.engines.get(number) else { return };
         let (kind, socket, session) = (engine.place.kind, engine.socket.clone(), engine.session());
+        let owner = engine.owner;
         let mut record = Record::new(told.action.clone(), Source::Engine, told.time);
         record.engine = Some(kind.name().to_owned());
         record.endpoint = Some(socket.to_string());
@@ -443,7 +506,9 @@ impl Asker<'_> {
         let known = told.container.as_deref().and_then(|id| {
             let table = lock(&self.shared.table);
             let key = table.by_id(id)?;
-            Some((key, table.get(key)?.container.clone()))
+            let entry = table.get(key)?;
+            let its_own = owner == 0 || entry.asked.get(&socket) == Some(&Asked::Known);
+            its_own.then(|| (key, entry.container.clone()))
         });
         let key = known.as_ref().map(|(key, _)| *key);
         if let Some((key, container)) = &known {
@@ -481,7 +546,11 @@ impl Asker<'_> {
         let names: Vec<&str> = names.into_iter().filter(|n| !n.is_empty()).collect();
         let offset = Offset::now().wall(0);
         let at = u64::try_from(told.time.saturating_sub(offset)).unwrap_or(0);
-        record.who = lock(&self.shared.clients).who(&socket, at, &told.action, &names);
+        record.who = self.who(number, at, &told.action, &names);
+        if let (Action::Other(_), Some(said)) = (&told.action, &told.command) {
+            // `health_status: healthy`.
+            record.details.insert("says".to_owned(), kept(said));
+        }
         match &told.action {
             Action::Create | Action::Start => {
                 record.privileges = inspected.as_ref().map(metadata::privileges);
@@ -492,7 +561,7 @@ impl Asker<'_> {
             }
             Action::Update | Action::Rename | Action::NetworkConnect | Action::NetworkDisconnect => {
                 if let Some(key) = key {
-                    self.shared.read(reader::Job::Read(key));
+                    self.shared.read_again(key);
                 }
             }
             Action::ExecCreate | Action::ExecStart | Action::ExecDie => {
@@ -504,15 +573,38 @@ impl Asker<'_> {
         self.shared.tell(News::Trail(Box::new(record)));
     }
 
+    /// Who asked for it: of those whom the sensor saw connect, or who are connected now and were not before.
+    fn who(&mut self, number: usize, at: u64, action: &Action, names: &[&str]) -> Who {
+        let Some(engine) = self.engines.get_mut(number) else { return Who::default() };
+        let who = lock(&self.shared.clients).who(&engine.socket, at, action, names);
+        // Ends of what was asked for before are nobody's doing; no other process is looked through for them.
+        let asked_for = !matches!(
+            action,
+            Action::Die | Action::Oom | Action::ExecDie | Action::NetworkConnect | Action::NetworkDisconnect
+        );
+        let Some(file) = engine.file.filter(|_| asked_for && who.certainty == Certainty::NotKnown) else {
+            return who;
+        };
+        let now = since_boot();
+        for mut actor in engine.peers.newcomers(file) {
+            if actor.task.process == std::process::id() {
+                continue;
+            }
+            actor.container = lock(&self.shared.table).by_mount(actor.namespaces.mount);
+            let (executable, arguments) = process::command(actor.task.process);
+            let mut clients = lock(&self.shared.clients);
+            clients.connected(now, &actor, &engine.socket);
+            clients.complete(actor.task, executable, arguments);
+        }
+        lock(&self.shared.clients).who(&engine.socket, now.max(at), action, names)
+    }
+
     /// An engine says that a container started: those that wait for its word are asked for again.
     fn compare_again(&mut self, id: &str, key: Option<ContainerKey>) {
         let named: Vec<ContainerKey> = {
             let table = lock(&self.shared.table);
-            let of_it = |(k, e): &(ContainerKey, &super::table::Entry)| {
-                let claims = e.container.cgroup_path.as_deref().and_then(id_in_path) == Some(id);
-                e.joined.is_none() && (claims || Some(*k) == key)
-            };
-            table.entries().filter(of_it).map(|(key, _)| key).collect()
+            let claimants = table.claimants(id).iter().copied().chain(key);
+            claimants.filter(|key| table.get(*key).is_some_and(|e| e.joined.is_none())).collect()
         };
         for key in named {
             self.later(Duration::ZERO, Job::Ask { key, attempt: 1 });
@@ -579,9 +671,8 @@ impl Asker<'_> {
         let pid = entered.actor.task.process;
         let monitor_says = entered.monitor.as_ref().and_then(|m| m.exec.as_ref()).map(|(id, _)| id.clone());
         let mut found = None;
-        for (at, waiting) in
-            self.execs.iter().enumerate().filter(|(_, w)| w.key.is_none_or(|key| key == entered.key))
-        {
+        let of_it = |(_, w): &(usize, &Waiting)| w.key.is_none_or(|key| key == entered.key);
+        for (at, waiting) in self.execs.iter().enumerate().rev().filter(of_it).take(EXECS_COMPARED) {
             let id = waiting.record.exec.as_ref().and_then(|e| e.id.clone());
             if id.is_some() && id == monitor_says {
                 found = Some((at, None));
@@ -664,6 +755,13 @@ impl Asker<'_> {
             record.who = Who { certainty: Certainty::Itself, clients: vec![client] };
         }
         self.shared.tell(News::Trail(Box::new(record)));
+    }
+}
+
+fn file_of(place: &Place) -> Option<SocketFile> {
+    match &place.endpoint {
+        Endpoint::Unix(path) => SocketFile::of(path),
+        Endpoint::Tcp(_) => None,
     }
 }
 
@@ -761,6 +859,11 @@ impl Claim {
 
     fn may_be_of(&self, kind: EngineKind) -> bool {
         self.engine().is_none_or(|engine| engine == kind)
+    }
+
+    /// Whether an engine of this user's may be believed about it.
+    fn is_held_by(&self, owner: u32) -> bool {
+        owner == 0 || self.monitor.as_ref().and_then(|m| m.uid) == Some(owner)
     }
 
     fn join(&self, inspected: &Value, by_monitor: bool) -> Option<Joined> {

@@ -47,8 +47,9 @@ pub(super) fn id(inspected: &Value) -> Option<String> {
 
 /// When the engine says that it started, nanoseconds since 1970.
 pub(super) fn started(inspected: &Value) -> Option<i64> {
+    let time: jiff::Timestamp = inspected.pointer("/State/StartedAt")?.as_str()?.parse().ok()?;
     // 0001-01-01 where it never did.
-    super::time::rfc3339(inspected.pointer("/State/StartedAt")?.as_str()?).filter(|time| *time > 0)
+    i64::try_from(time.as_nanosecond()).ok().filter(|time| *time > 0)
 }
 
 /// Fills in what an inspection says. `digest` is the image's as a registry knows it.
@@ -122,5 +123,78 @@ pub(super) fn privileges(inspected: &Value) -> Privileges {
             .filter_map(mount)
             .take(MOST_LABELS)
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sensor::event::ContainerKey;
+
+    /// As Docker 20.10.24 and Podman 4.3.1 gave them, cut to what is read here.
+    const DOCKER: &str = include_str!("testdata/docker-20.10-inspect.json");
+    const PODMAN: &str = include_str!("testdata/podman-4.3-inspect.json");
+
+    fn described(kind: EngineKind, text: &str) -> (alert::Container, Value) {
+        let inspected: Value = serde_json::from_str(text).unwrap();
+        let mut container = super::super::nothing_known(ContainerKey(1));
+        describe(&mut container, kind, &inspected, None);
+        (container, inspected)
+    }
+
+    #[test]
+    fn dockers_inspection_is_read() {
+        let (container, inspected) = described(EngineKind::Docker, DOCKER);
+        assert_eq!(container.id.as_deref().map(str::len), Some(64));
+        assert_eq!(container.name.as_deref(), Some("cwinspect"));
+        assert_eq!(container.image.as_deref(), Some("stockade-test-busybox"));
+        assert_eq!((container.engine.as_deref(), container.privileged), (Some("docker"), Some(false)));
+        assert_eq!(container.labels.get("team").map(String::as_str), Some("red"));
+        assert!(
+            pid(&inspected).is_some() && started(&inspected).is_some_and(|t| t > 1_700_000_000_000_000_000)
+        );
+        let given = privileges(&inspected);
+        assert_eq!(given.capabilities_added, ["SYS_ADMIN"]);
+        // Docker adds the second where the pid namespace is the host's.
+        assert_eq!(given.security_options, ["seccomp=unconfined", "label=disable"]);
+        assert_eq!(given.mounts, ["/srv:/data:ro"]);
+        assert_eq!(given.devices, ["/dev/null"]);
+        assert!(given.namespaces.contains(&"pid=host".to_owned()), "{given:?}");
+        assert_eq!(given.user.as_deref(), Some("10001"));
+    }
+
+    #[test]
+    fn podmans_inspection_is_read() {
+        let (container, inspected) = described(EngineKind::Podman, PODMAN);
+        assert_eq!(container.name.as_deref(), Some("cwpod"));
+        assert_eq!(container.image.as_deref(), Some("localhost/stockade-test-busybox:latest"));
+        assert!(container.image_digest.is_some_and(|digest| digest.starts_with("sha256:")));
+        assert_eq!((container.pod, container.namespace), (None, None));
+        assert!(pid(&inspected).is_some() && started(&inspected).is_some());
+        assert_eq!(privileges(&inspected).user.as_deref(), Some("10001"));
+    }
+
+    #[test]
+    fn a_pods_labels_name_the_pod_and_its_namespace() {
+        let text =
+            r#"{"Config": {"Labels": {"io.kubernetes.pod.name": "p", "io.kubernetes.pod.namespace": "n"}}}"#;
+        let (container, _) = described(EngineKind::Docker, text);
+        assert_eq!((container.pod.as_deref(), container.namespace.as_deref()), (Some("p"), Some("n")));
+    }
+
+    #[test]
+    fn what_an_engine_may_send_is_bounded() {
+        let many: serde_json::Map<String, Value> = (0..10_000)
+            .map(|n| (format!("{n}{}", "k".repeat(5000)), Value::from("é".repeat(5000))))
+            .collect();
+        let inspected = serde_json::json!({"Config": {"Labels": many}});
+        let labels = labels(&inspected);
+        assert_eq!(labels.len(), MOST_LABELS);
+        assert!(labels.iter().all(|(k, v)| k.chars().count() <= LONGEST && v.chars().count() <= LONGEST));
+        for odd in ["null", "[]", "{}", r#"{"State": {"Pid": 0, "StartedAt": "0001-01-01T00:00:00Z"}}"#] {
+            let (_, inspected) = described(EngineKind::Docker, odd);
+            assert_eq!((pid(&inspected), started(&inspected)), (None, None), "{odd}");
+            assert_eq!(privileges(&inspected), Privileges::default());
+        }
     }
 }

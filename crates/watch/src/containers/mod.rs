@@ -18,11 +18,11 @@ mod asker;
 mod engines;
 mod metadata;
 mod monitor;
+mod peers;
 mod process;
 mod queue;
 mod reader;
 mod table;
-mod time;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use confinement::{EngineKind, Host};
-use sensor::event::{Actor, Address, ContainerKey, Credentials, Event, Namespaces, What};
+use sensor::event::{Actor, Address, ContainerKey, Credentials, Event, FileId, Namespaces, What};
 use sources::engine_api::Endpoint;
 use techniques::solver::Depth;
 
@@ -39,6 +39,7 @@ use crate::clock::Offset;
 use crate::exposure::{Judge, Judged};
 use crate::trail::clients::Clients;
 use crate::trail::{self, Action, Record};
+use peers::SocketFile;
 use queue::{Queue, lock};
 use table::{Limits, Table};
 
@@ -199,8 +200,8 @@ struct Shared {
     neighbours: AtomicBool,
     host: OnceLock<Arc<Host>>,
     host_namespaces: Namespaces,
-    /// Sockets that engines listen on.
-    sockets: Mutex<Vec<String>>,
+    /// Sockets that engines listen on, with the file of each.
+    sockets: Mutex<Vec<(Arc<str>, Option<SocketFile>)>>,
     evictions_told: AtomicU64,
     stop: AtomicBool,
 }
@@ -218,6 +219,17 @@ impl Shared {
     fn read(&self, job: reader::Job) {
         if !self.to_read.push(job) {
             self.look_over.store(true, Ordering::Relaxed);
+        }
+    }
+    /// What confines a container may be another now.
+    fn read_again(&self, key: ContainerKey) {
+        let mut table = lock(&self.table);
+        let Some(entry) = table.get_mut(key).filter(|entry| entry.ended.is_none()) else { return };
+        entry.generation += 1;
+        let waits = std::mem::replace(&mut entry.waits, true);
+        drop(table);
+        if !waits {
+            self.read(reader::Job::Read(key));
         }
     }
     fn ask(&self, job: asker::Job) {
@@ -252,7 +264,7 @@ impl Containers {
             host_namespaces = process::namespaces(std::process::id());
         }
         let shared = Arc::new(Shared {
-            table: Mutex::new(Table::new(limits)),
+            table: Mutex::new(Table::new(limits, host_namespaces)),
             judge: Mutex::default(),
             clients: Mutex::default(),
             news: Queue::new(options.most_news),
@@ -294,20 +306,23 @@ impl Containers {
             What::ContainerEnded { key } => {
                 self.end(*key, event.time);
             }
-            What::Execve { file, arguments, entered, .. } if event.succeeded() => {
+            What::Execve { file, arguments, entered, before, .. } if event.succeeded() => {
                 if let Some(key) = event.actor.container {
                     // Its start was lost, or was before the sensor's.
                     self.enter(key, event.time, &event.actor, None);
                     if *entered {
                         let entered = trail_entered(event, key, arguments);
                         self.shared.read(reader::Job::Entered(Box::new(entered)));
+                    } else if gains(before, &event.actor.credentials) {
+                        self.kernel_record(event, key, Action::Capabilities);
                     }
                 } else if is_client(&file.path.text) {
                     lock(&self.shared.clients).executed(event.time, &event.actor, &file.path.text, arguments);
                 }
             }
-            What::Connect { address: Address::Unix { path }, .. } if event.succeeded() => {
-                self.connected(event, &path.text);
+            What::Connect { address: Address::Unix { path }, bound, peer_file, .. } if event.succeeded() => {
+                // The listener's own name for it, where the kernel tells: the caller may use any other.
+                self.connected(event, &bound.as_ref().unwrap_or(path).text, *peer_file);
             }
             What::Mount { .. }
             | What::Umount { .. }
@@ -318,24 +333,25 @@ impl Containers {
             {
                 self.mounted(event);
             }
-            What::Capset { before, after } if event.succeeded() => {
-                let gained = (after.effective | after.permitted) & !(before.effective | before.permitted);
-                if let (Some(key), true) = (event.actor.container, gained != 0) {
-                    self.kernel_record(event, key, Action::Capabilities);
-                }
-            }
             _ => {}
         }
     }
 
     fn enter(&self, key: ContainerKey, time: u64, actor: &Actor, cgroup_path: Option<&str>) {
+        let mut table = lock(&self.shared.table);
+        if table.get(key).is_some() {
+            if let Some(path) = cgroup_path {
+                table.place(key, path);
+            }
+            return;
+        }
         let mut container = nothing_known(key);
         container.started =
             Some(Offset::now().wall(if actor.task.start == 0 { time } else { actor.task.start }));
         container.cgroup_path = cgroup_path.map(str::to_owned);
-        if lock(&self.shared.table).insert(key, time, actor, container) {
-            self.shared.read(reader::Job::Read(key));
-        }
+        table.insert(key, time, actor, container);
+        drop(table);
+        self.shared.read(reader::Job::Read(key));
     }
 
     fn end(&self, key: ContainerKey, time: u64) {
@@ -345,13 +361,21 @@ impl Containers {
         }
     }
 
-    fn connected(&self, event: &Event, path: &str) {
-        let known = lock(&self.shared.sockets).iter().any(|socket| socket == path);
+    fn connected(&self, event: &Event, path: &str, file: FileId) {
         // This program asks engines too.
-        if (known || engines::is_usual(path)) && event.actor.task.process != std::process::id() {
-            // `/var/run` is a link to `/run` (file-hierarchy(7)).
-            let path = path.strip_prefix("/var").filter(|p| p.starts_with("/run/")).unwrap_or(path);
-            lock(&self.shared.clients).connected(event.time, &event.actor, path);
+        if event.actor.task.process == std::process::id() {
+            return;
+        }
+        let file = SocketFile { device: file.device, inode: file.inode };
+        // `/var/run` is a link to `/run` (file-hierarchy(7)).
+        let path = path.strip_prefix("/var").filter(|p| p.starts_with("/run/")).unwrap_or(path);
+        let known = {
+            let sockets = lock(&self.shared.sockets);
+            let of = |(name, of): &&(Arc<str>, Option<SocketFile>)| *of == Some(file) || **name == *path;
+            sockets.iter().find(of).map(|(name, _)| name.clone())
+        };
+        if let Some(socket) = known {
+            lock(&self.shared.clients).connected(event.time, &event.actor, &socket);
             self.shared.read(reader::Job::Client(event.actor.task));
         }
     }
@@ -365,24 +389,13 @@ impl Containers {
             let action =
                 if matches!(event.what, What::Umount { .. }) { Action::Umount } else { Action::Mount };
             self.kernel_record(event, key, action);
-            self.read_again(key);
-        }
-    }
-
-    fn read_again(&self, key: ContainerKey) {
-        let mut table = lock(&self.shared.table);
-        let Some(entry) = table.get_mut(key) else { return };
-        entry.generation += 1;
-        let waits = std::mem::replace(&mut entry.waits, true);
-        drop(table);
-        if !waits {
-            self.shared.read(reader::Job::Read(key));
+            self.shared.read_again(key);
         }
     }
 
     /// An entry of the trail that the kernel alone tells.
     fn kernel_record(&self, event: &Event, key: ContainerKey, action: Action) {
-        let mut record = Record::new(action, trail::Source::Kernel, Offset::now().wall(event.time));
+        let mut record = Record::new(action.clone(), trail::Source::Kernel, Offset::now().wall(event.time));
         record.details = details(&event.what);
         record.who = trail::Who {
             certainty: trail::Certainty::Itself,
@@ -395,12 +408,14 @@ impl Containers {
                 ..trail::Client::default()
             }],
         };
-        let mut table = lock(&self.shared.table);
-        if let Some(entry) = table.get_mut(key) {
+        let table = lock(&self.shared.table);
+        if let Some(entry) = table.get(key) {
             asker::name(&mut record, key, &entry.container);
-            if let What::Capset { before, after } = &event.what {
-                let (own, host) = (&event.actor.namespaces, &self.shared.host_namespaces);
-                record.raised = trail::raised_in_kernel(before, own, after, own, host);
+            if action == Action::Capabilities {
+                let (actor, host) = (&event.actor, &self.shared.host_namespaces);
+                let (first, own) = (&entry.credentials, &entry.namespaces);
+                record.raised =
+                    trail::raised_in_kernel(first, own, &actor.credentials, &actor.namespaces, host);
             }
         }
         drop(table);
@@ -441,6 +456,11 @@ impl Containers {
         lock(&self.shared.table).get(key)?.judged.clone().filter(|judged| !judged.is_provisional)
     }
 
+    /// All that is kept of one container.
+    pub fn live(&self, key: ContainerKey) -> Option<Live> {
+        lock(&self.shared.table).get(key).map(live)
+    }
+
     /// What was found out since the last call.
     pub fn take_news(&self) -> Vec<News> {
         let mut news = self.shared.news.drain();
@@ -462,11 +482,11 @@ impl Containers {
                 count: lost,
             });
         }
-        let evicted = lock(&self.shared.table).evicted;
+        let evicted = lock(&self.shared.table).crowded_out;
         let told = self.shared.evictions_told.swap(evicted, Ordering::Relaxed);
         if evicted > told {
             news.push(News::Lost {
-                what: "containers that ended and were forgotten to make room",
+                what: "containers that were forgotten before their time to make room",
                 count: evicted - told,
             });
         }
@@ -476,18 +496,7 @@ impl Containers {
     /// Every container that is kept, for a live view.
     pub fn all(&self) -> Vec<Live> {
         let table = lock(&self.shared.table);
-        let mut all: Vec<Live> = table
-            .entries()
-            .map(|(_, entry)| Live {
-                container: entry.container.clone(),
-                started: entry.started,
-                ended: entry.ended,
-                depth: entry.verdict_depth,
-                joined: entry.joined,
-                asked: entry.asked.iter().map(|(socket, asked)| (socket.clone(), asked.clone())).collect(),
-                ready: entry.settled,
-            })
-            .collect();
+        let mut all: Vec<Live> = table.entries().map(|(_, entry)| live(entry)).collect();
         drop(table);
         all.sort_by_key(|live| (live.started, live.container.key));
         all
@@ -509,6 +518,25 @@ impl Drop for Containers {
             let _ = thread.join();
         }
     }
+}
+
+fn live(entry: &table::Entry) -> Live {
+    Live {
+        container: entry.container.clone(),
+        started: entry.started,
+        ended: entry.ended,
+        depth: entry.verdict_depth,
+        joined: entry.joined,
+        asked: entry.asked.iter().map(|(socket, asked)| (socket.clone(), asked.clone())).collect(),
+        ready: entry.settled,
+    }
+}
+
+/// Whether a program gave its process capabilities that it had not: a set-user-ID program, file capabilities.
+fn gains(before: &Credentials, after: &Credentials) -> bool {
+    // Without a user namespace nothing is known of before.
+    let comparable = before.user_namespace != 0 && before.user_namespace == after.user_namespace;
+    comparable && after.permitted & !before.permitted != 0
 }
 
 fn trail_entered(event: &Event, key: ContainerKey, arguments: &[String]) -> reader::Entered {
@@ -549,6 +577,9 @@ fn details(what: &What) -> std::collections::BTreeMap<String, String> {
             ("clear", format!("{clear:#x}")),
         ],
         What::PivotRoot { new_root, .. } => vec![("new-root", new_root.text.clone())],
+        What::Execve { file, arguments, .. } => {
+            vec![("executable", file.path.text.clone()), ("arguments", arguments.join(" "))]
+        }
         _ => Vec::new(),
     };
     pairs
@@ -557,6 +588,3 @@ fn details(what: &What) -> std::collections::BTreeMap<String, String> {
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -23,6 +23,8 @@ const FILE_LIMIT: u64 = 8 << 20;
 /// What a monitor is told on its command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Monitor {
+    /// Whose process it is; an engine of a user's has none but of that user.
+    pub(super) uid: Option<u32>,
     /// docker, podman, containerd, cri-o.
     pub(super) engine: &'static str,
     pub(super) id: Option<String>,
@@ -47,7 +49,8 @@ pub(super) fn of(parent: Task, host_pid_namespace: u32) -> Option<Monitor> {
     let words: Vec<String> =
         bytes.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     let folder = std::fs::read_link(format!("/proc/{}/cwd", parent.process)).ok();
-    let found = parse(&words, folder.as_deref())?;
+    let mut found = parse(&words, folder.as_deref())?;
+    found.uid = process::uid(parent.process);
     // Read and then seen to be the same process still.
     process::is(parent).then_some(found)
 }
@@ -69,11 +72,16 @@ pub(super) fn parse(words: &[String], folder: Option<&Path>) -> Option<Monitor> 
             name: option(&["-n", "--name"]).map(|name| kept(&name)),
             bundle: option(&["-b", "--bundle"]).map(PathBuf::from).filter(|_| session.is_none()),
             exec: session.map(|id| (id, option(&["--exec-process-spec"]).map(PathBuf::from))),
+            uid: None,
         });
     }
     if program.starts_with("containerd-shim") {
         let namespace = option(&["-namespace", "--namespace"]);
-        let id = id(&["-id", "--id"]);
+        // containerd takes any identifier of up to 76 such characters (pkg/identifiers).
+        let form = |id: &String| {
+            id.len() <= 76 && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        };
+        let id = option(&["-id", "--id"]).filter(form);
         return Some(Monitor {
             engine: if namespace.as_deref() == Some("moby") { "docker" } else { "containerd" },
             // Docker starts one shim a container; of a pod's shim the id is the pod's.
@@ -138,7 +146,10 @@ fn annotations(config: &Value, container: &mut alert::Container) {
     let first = |keys: &[&str]| {
         keys.iter().find_map(|key| annotations?.get(key)?.as_str().filter(|v| !v.is_empty()).map(kept))
     };
-    fill(&mut container.name, first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]));
+    fill(
+        &mut container.name,
+        first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name"]),
+    );
     fill(&mut container.pod, first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]));
     fill(
         &mut container.namespace,

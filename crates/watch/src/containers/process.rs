@@ -7,7 +7,7 @@ use sources::process::{read_namespace, read_text};
 
 /// Nanoseconds in what `/proc/PID/stat` counts in: `USER_HZ` is 100 on every architecture that is built for
 /// (include/asm-generic/param.h).
-const TICK: u64 = 10_000_000;
+pub(super) const TICK: u64 = 10_000_000;
 
 /// Whether the process is the one that was seen: the same number and the same start.
 pub(super) fn is(task: Task) -> bool {
@@ -23,6 +23,12 @@ pub(super) fn is(task: Task) -> bool {
 pub(super) fn started(pid: u32) -> Option<u64> {
     let text = read_text(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
     text.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Its real user id, as this program's user namespace numbers it.
+pub(super) fn uid(pid: u32) -> Option<u32> {
+    let status = read_text(Path::new(&format!("/proc/{pid}/status"))).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The namespaces of a process; 0 for one that cannot be read.
@@ -67,6 +73,7 @@ mod tests {
     fn namespaces_and_command_of_this_process_are_read() {
         let pid = std::process::id();
         assert_ne!(namespaces(pid).mount, 0);
+        assert_eq!(uid(pid), Some(rustix::process::getuid().as_raw()));
         let (executable, arguments) = command(pid);
         assert!(executable.is_some() && !arguments.is_empty());
         assert_eq!(namespaces(u32::MAX), Namespaces::default());

@@ -13,7 +13,7 @@ use sources::process::{Container as Group, View, confinement_of};
 
 use super::monitor::{self, Monitor};
 use super::queue::lock;
-use super::table::{Entry, Read, Table};
+use super::table::{Entry, Kind, Read, Table, id_in_path};
 use super::{News, Shared, Why, asker, process};
 use crate::alert::Container;
 use crate::clock::since_boot;
@@ -44,6 +44,8 @@ pub(super) struct Entered {
 const SWEEP: Duration = Duration::from_secs(20);
 /// Paths through other containers are judged anew at most this often while there is other work.
 const NEIGHBOURS: Duration = Duration::from_secs(1);
+/// And never for more than one part in so many of the time.
+const NEIGHBOURS_SHARE: u32 = 50;
 /// A container whose first process is gone for this long has ended, whatever the sensor missed. Nanoseconds.
 const UNSEEN_END: u64 = 60_000_000_000;
 
@@ -54,7 +56,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     }
     // Of its own, so that nobody who asks for an exposure waits for a look at all containers.
     let mut neighbours = Judge::default();
-    let (mut swept, mut judged) = (Instant::now(), Instant::now());
+    let (mut swept, mut judged, mut took) = (Instant::now(), Instant::now(), Duration::ZERO);
     while !shared.stops() {
         match shared.to_read.pop(Duration::from_millis(200)) {
             Some(Job::Read(key)) => read(shared, key),
@@ -67,9 +69,11 @@ pub(super) fn run(shared: &Arc<Shared>) {
             look_over(shared);
         }
         let changed = shared.neighbours.load(Ordering::Relaxed);
-        if changed && (idle || judged.elapsed() > NEIGHBOURS) {
+        let rested = judged.elapsed() > took * NEIGHBOURS_SHARE;
+        if changed && rested && (idle || judged.elapsed() > NEIGHBOURS) {
+            let began = Instant::now();
             judge_neighbours(shared, &mut neighbours);
-            judged = Instant::now();
+            (judged, took) = (Instant::now(), began.elapsed());
         }
         if swept.elapsed() > SWEEP {
             sweep(shared);
@@ -127,13 +131,13 @@ fn is_inhabited(shared: &Shared, key: ContainerKey) -> bool {
 }
 
 fn read(shared: &Shared, key: ContainerKey) {
-    let snapshot = {
+    let (first, parent, namespaces, generation, monitor, joined) = {
         let mut table = lock(&shared.table);
         let Some(entry) = table.get_mut(key) else { return };
         entry.waits = false;
-        (entry.first, entry.parent, entry.namespaces, entry.generation, entry.monitor.clone())
+        let (monitor, joined) = (entry.monitor.clone(), entry.joined);
+        (entry.first, entry.parent, entry.namespaces, entry.generation, monitor, joined)
     };
-    let (first, parent, namespaces, generation, monitor) = snapshot;
     // The process that holds it first: of a container that ends at once it goes with it.
     let monitor = monitor.or_else(|| monitor::of(parent, shared.host_namespaces.pid).map(Arc::new));
     let observed = observe(shared, first, namespaces.mount);
@@ -142,10 +146,9 @@ fn read(shared: &Shared, key: ContainerKey) {
     let mut found = None;
     if let Some((group, view, seen)) = observed {
         let (mut confinement, _) = confinement_of(&group, &view, &seen, &host);
-        let privileged = confinement.privileged.value;
         share_namespaces(&lock(&shared.table), key, &mut confinement);
-        found = Some((confinement, privileged));
-        read = Some(Arc::new(Read { observed: seen, view }));
+        found = Some(confinement.clone());
+        read = Some(Arc::new(Read { observed: seen, view, confinement }));
     }
     // Files are read without the lock.
     let mut said = super::nothing_known(key);
@@ -153,9 +156,7 @@ fn read(shared: &Shared, key: ContainerKey) {
         let path = lock(&shared.table).get(key).and_then(|e| e.container.cgroup_path.clone());
         monitor.describe(&mut said, path.as_deref().and_then(id_in_path));
     }
-    if let Some((_, privileged)) = &found {
-        said.privileged = *privileged;
-    }
+    said.privileged = found.as_ref().and_then(|confinement| confinement.privileged.value);
     {
         let mut table = lock(&shared.table);
         let Some(entry) = table.get_mut(key) else { return };
@@ -163,7 +164,9 @@ fn read(shared: &Shared, key: ContainerKey) {
         entry.read = read;
     }
     update(shared, key, |container| fill(container, said));
-    if let Some((confinement, _)) = found {
+    // Of a container whose engine is known it is judged with what that one says, so that a second look at the same
+    // is not told as a change back and forth.
+    if let (Some(confinement), None) = (found, joined) {
         let why = if generation == 0 { Why::Read } else { Why::Changed };
         judge(shared, key, confinement, why);
     }
@@ -234,17 +237,15 @@ fn observe(
 /// Says of each namespace that is not the host's which container had it first.
 pub(super) fn share_namespaces(table: &Table, key: ContainerKey, confinement: &mut Confinement) {
     let Some(own) = table.get(key).map(|e| e.namespaces) else { return };
-    type Which = fn(&sensor::event::Namespaces) -> u32;
-    let kinds: [(NamespaceKind, Which); 5] = [
-        (NamespaceKind::Pid, |n| n.pid),
-        (NamespaceKind::Net, |n| n.network),
-        (NamespaceKind::Ipc, |n| n.ipc),
-        (NamespaceKind::Uts, |n| n.uts),
-        (NamespaceKind::Cgroup, |n| n.cgroup),
-    ];
-    for (kind, which) in kinds {
+    for (kind, which) in [
+        (NamespaceKind::Pid, Kind::Pid),
+        (NamespaceKind::Net, Kind::Network),
+        (NamespaceKind::Ipc, Kind::Ipc),
+        (NamespaceKind::Uts, Kind::Uts),
+        (NamespaceKind::Cgroup, Kind::Cgroup),
+    ] {
         let fact = confinement.namespaces.get_mut(kind);
-        let inode = which(&own);
+        let inode = which.of(&own);
         if inode == 0 || !matches!(fact.get(), Some(Namespace::Own | Namespace::Container(_))) {
             continue;
         }
@@ -303,15 +304,6 @@ fn judge_neighbours(shared: &Shared, judge: &mut Judge) {
     }
 }
 
-/// The container's id in the path of its cgroup; a claim until an object confirms it.
-pub(super) fn id_in_path(path: &str) -> Option<&str> {
-    path.rsplit('/').find_map(|part| {
-        let part = part.strip_suffix(".scope").unwrap_or(part);
-        let id = part.rsplit(['-', ':']).next()?;
-        sources::measured::is_container_id(id).then_some(id)
-    })
-}
-
 /// A process was put in: who holds it is read now, and what that one was told to start.
 fn asked_for(shared: &Shared, mut entered: Box<Entered>) {
     entered.monitor = monitor::of(entered.actor.parent, shared.host_namespaces.pid);
@@ -327,26 +319,5 @@ fn client(shared: &Shared, task: Task) {
     if process::is(task) {
         let (executable, arguments) = process::command(task.process);
         lock(&shared.clients).complete(task, executable, arguments);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_containers_id_is_found_in_every_engines_cgroup_path() {
-        let id = "3e980e834b237ab71ccebce013164c056c6ec9bea1856f4db385f52bf3c78421";
-        for path in [
-            "/docker/ID",
-            "/system.slice/docker-ID.scope",
-            "/libpod_parent/libpod-ID",
-            "/machine.slice/libpod-ID.scope/container",
-            "/kubepods/besteffort/pod1/ID",
-            "/k.slice:cri-containerd:ID",
-        ] {
-            assert_eq!(id_in_path(&path.replace("ID", id)), Some(id), "{path}");
-        }
-        assert_eq!(id_in_path("/user.slice/session-1.scope"), None);
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use confinement::Confinement;
 use sensor::event::{Actor, ContainerKey, Credentials, Namespaces, Task};
 use sources::measured::Observed;
 use sources::process::View;
@@ -17,6 +18,8 @@ use crate::exposure::Judged;
 pub(super) struct Read {
     pub(super) observed: Observed,
     pub(super) view: Arc<View>,
+    /// What that comes to by itself.
+    pub(super) confinement: Confinement,
 }
 
 /// One container.
@@ -41,20 +44,52 @@ pub(super) struct Entry {
     pub(super) settled: bool,
     /// It waits to be read; the queue need not hold it twice.
     pub(super) waits: bool,
-    /// A read was asked for while one waited to be finished.
+    /// How often it was to be read again.
     pub(super) generation: u64,
+    /// Where its engine's words and the kernel differ, as it was told.
+    pub(super) contradictions: Vec<String>,
 }
 
 pub(super) struct Table {
     entries: HashMap<ContainerKey, Entry>,
     by_mount: HashMap<u32, ContainerKey>,
     by_id: HashMap<Arc<str>, ContainerKey>,
+    /// By the id that the path of a cgroup names, which proves nothing.
+    by_claim: HashMap<String, Vec<ContainerKey>>,
+    /// By kind and number of a namespace that is not the host's: who is in it and runs, first come first.
+    by_namespace: HashMap<(Kind, u32), Vec<ContainerKey>>,
+    host: Namespaces,
     /// In the order in which they ended.
     ended: VecDeque<(u64, ContainerKey)>,
     /// In the order in which they came; keys of those that are gone are passed over.
     order: VecDeque<ContainerKey>,
     pub(super) evicted: u64,
+    /// Of those evicted: for want of room, before their time.
+    pub(super) crowded_out: u64,
     limits: Limits,
+}
+
+/// Namespaces that containers may share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Pid,
+    Network,
+    Ipc,
+    Uts,
+    Cgroup,
+}
+
+impl Kind {
+    const ALL: [Kind; 5] = [Kind::Pid, Kind::Network, Kind::Ipc, Kind::Uts, Kind::Cgroup];
+    pub(super) fn of(self, namespaces: &Namespaces) -> u32 {
+        match self {
+            Kind::Pid => namespaces.pid,
+            Kind::Network => namespaces.network,
+            Kind::Ipc => namespaces.ipc,
+            Kind::Uts => namespaces.uts,
+            Kind::Cgroup => namespaces.cgroup,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,14 +101,18 @@ pub(super) struct Limits {
 }
 
 impl Table {
-    pub(super) fn new(limits: Limits) -> Table {
+    pub(super) fn new(limits: Limits, host: Namespaces) -> Table {
         Table {
             entries: HashMap::new(),
             by_mount: HashMap::new(),
             by_id: HashMap::new(),
+            by_claim: HashMap::new(),
+            by_namespace: HashMap::new(),
+            host,
             ended: VecDeque::new(),
             order: VecDeque::new(),
             evicted: 0,
+            crowded_out: 0,
             limits,
         }
     }
@@ -108,13 +147,36 @@ impl Table {
             settled: false,
             waits: true,
             generation: 0,
+            contradictions: Vec::new(),
         };
         if entry.namespaces.mount != 0 {
             self.by_mount.insert(entry.namespaces.mount, key);
         }
+        if let Some(id) = claim(&entry) {
+            self.by_claim.entry(id.to_owned()).or_default().push(key);
+        }
+        for kind in Kind::ALL {
+            let inode = kind.of(&entry.namespaces);
+            if inode != 0 && inode != kind.of(&self.host) {
+                self.by_namespace.entry((kind, inode)).or_default().push(key);
+            }
+        }
         self.entries.insert(key, entry);
         self.order.push_back(key);
         true
+    }
+
+    /// Says where its cgroup is, of a container that was entered without knowing it.
+    pub(super) fn place(&mut self, key: ContainerKey, cgroup_path: &str) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|e| e.container.cgroup_path.is_none()) else {
+            return;
+        };
+        let mut container = (*entry.container).clone();
+        container.cgroup_path = Some(cgroup_path.to_owned());
+        entry.container = Arc::new(container);
+        if let Some(id) = id_in_path(cgroup_path) {
+            self.by_claim.entry(id.to_owned()).or_default().push(key);
+        }
     }
 
     fn make_room(&mut self, now: u64) {
@@ -128,7 +190,7 @@ impl Table {
                     None => return,
                 },
             };
-            self.remove(oldest);
+            self.crowded_out += u64::from(self.remove(oldest));
         }
         // Keys that are gone do not pile up.
         if self.order.len() > 2 * self.limits.most {
@@ -145,20 +207,33 @@ impl Table {
                 return;
             }
             self.ended.pop_front();
-            self.remove(key);
+            let removed = self.remove(key);
+            self.crowded_out += u64::from(removed && !old);
         }
     }
 
-    fn remove(&mut self, key: ContainerKey) {
-        let Some(entry) = self.entries.remove(&key) else { return };
+    fn remove(&mut self, key: ContainerKey) -> bool {
+        let Some(entry) = self.entries.remove(&key) else { return false };
         self.evicted += 1;
-        if self.by_mount.get(&entry.namespaces.mount) == Some(&key) {
-            self.by_mount.remove(&entry.namespaces.mount);
+        self.leave_namespaces(key, entry.namespaces);
+        if let Some(id) = claim(&entry) {
+            take_out(&mut self.by_claim, &id.to_owned(), key);
         }
         if let Some(id) = &entry.container.id
             && self.by_id.get(id.as_str()) == Some(&key)
         {
             self.by_id.remove(id.as_str());
+        }
+        true
+    }
+
+    /// The numbers of namespaces are free for others once a container has ended.
+    fn leave_namespaces(&mut self, key: ContainerKey, namespaces: Namespaces) {
+        if self.by_mount.get(&namespaces.mount) == Some(&key) {
+            self.by_mount.remove(&namespaces.mount);
+        }
+        for kind in Kind::ALL {
+            take_out(&mut self.by_namespace, &(kind, kind.of(&namespaces)), key);
         }
     }
 
@@ -166,10 +241,8 @@ impl Table {
     pub(super) fn end(&mut self, key: ContainerKey, time: u64) -> bool {
         let Some(entry) = self.entries.get_mut(&key).filter(|e| e.ended.is_none()) else { return false };
         entry.ended = Some(time);
-        // The number of a namespace is free for another now.
-        if self.by_mount.get(&entry.namespaces.mount) == Some(&key) {
-            self.by_mount.remove(&entry.namespaces.mount);
-        }
+        let namespaces = entry.namespaces;
+        self.leave_namespaces(key, namespaces);
         self.ended.push_back((time, key));
         self.expire(time);
         true
@@ -200,11 +273,37 @@ impl Table {
     pub(super) fn entries(&self) -> impl Iterator<Item = (ContainerKey, &Entry)> {
         self.entries.iter().map(|(key, entry)| (*key, entry))
     }
-    /// Who had a namespace first among those that run, by which of a container's numbers it is.
-    pub(super) fn holder(&self, which: impl Fn(&Namespaces) -> u32, inode: u32) -> Option<ContainerKey> {
-        let running = self.entries.iter().filter(|(_, e)| e.ended.is_none() && which(&e.namespaces) == inode);
-        running.min_by_key(|(key, e)| (e.started, **key)).map(|(key, _)| *key)
+    /// Who was first in a namespace, among those that run.
+    pub(super) fn holder(&self, kind: Kind, inode: u32) -> Option<ContainerKey> {
+        self.by_namespace.get(&(kind, inode))?.first().copied()
     }
+
+    /// Whose cgroup's path names this id.
+    pub(super) fn claimants(&self, id: &str) -> &[ContainerKey] {
+        self.by_claim.get(id).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+fn claim(entry: &Entry) -> Option<&str> {
+    id_in_path(entry.container.cgroup_path.as_deref()?)
+}
+
+fn take_out<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<ContainerKey>>, at: &K, key: ContainerKey) {
+    if let Some(keys) = index.get_mut(at) {
+        keys.retain(|k| *k != key);
+        if keys.is_empty() {
+            index.remove(at);
+        }
+    }
+}
+
+/// The container's id in the path of its cgroup; a claim until an object confirms it.
+pub(super) fn id_in_path(path: &str) -> Option<&str> {
+    path.rsplit('/').find_map(|part| {
+        let part = part.strip_suffix(".scope").unwrap_or(part);
+        let id = part.rsplit(['-', ':']).next()?;
+        sources::measured::is_container_id(id).then_some(id)
+    })
 }
 
 #[cfg(test)]
@@ -214,12 +313,19 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn table(most_ended: usize, most: usize) -> Table {
-        Table::new(Limits { keep_ended: 60 * SECOND, most_ended, most })
+        let host = Namespaces { network: 9, ..Namespaces::default() };
+        Table::new(Limits { keep_ended: 60 * SECOND, most_ended, most }, host)
     }
     fn actor(number: u32) -> Actor {
         Actor {
             task: Task { process: number, thread: number, start: u64::from(number) },
-            namespaces: Namespaces { mount: number, ..Namespaces::default() },
+            namespaces: Namespaces {
+                mount: number,
+                pid: number,
+                network: 9,
+                ipc: 7,
+                ..Namespaces::default()
+            },
             ..Actor::default()
         }
     }
@@ -239,7 +345,7 @@ mod tests {
         assert_eq!(table.by_mount(7), None, "the namespace's number may be another's now");
         table.expire(100 * SECOND);
         assert!(table.get(key).is_none());
-        assert_eq!(table.evicted, 1);
+        assert_eq!((table.evicted, table.crowded_out), (1, 0), "its time was over");
     }
 
     #[test]
@@ -251,7 +357,9 @@ mod tests {
         }
         assert_eq!(table.entries.len(), 100);
         assert_eq!(table.evicted, 9_900);
+        assert_eq!(table.crowded_out, 9_900);
         assert!(table.order.len() <= 2_100 && table.by_mount.is_empty());
+        assert!(table.by_namespace.is_empty() && table.by_claim.is_empty());
     }
 
     #[test]
@@ -277,5 +385,56 @@ mod tests {
         table.end(old, 3);
         table.expire(1000 * SECOND);
         assert_eq!(table.by_id("x"), Some(new), "evicting the old one leaves it");
+    }
+
+    #[test]
+    fn the_first_that_runs_in_a_namespace_holds_it_and_the_hosts_is_nobodys() {
+        let mut table = table(10, 100);
+        let (first, second) = (enter(&mut table, 1, 1), enter(&mut table, 2, 2));
+        assert_eq!(table.holder(Kind::Ipc, 7), Some(first));
+        assert_eq!(table.holder(Kind::Network, 9), None);
+        table.end(first, 3);
+        assert_eq!(table.holder(Kind::Ipc, 7), Some(second));
+        assert_eq!(table.holder(Kind::Pid, 1), None);
+    }
+
+    #[test]
+    fn who_claims_an_id_by_its_cgroup_is_found_until_it_is_forgotten() {
+        let mut table = table(1, 100);
+        let id = "ab".repeat(32);
+        for number in 1..=3 {
+            let key = ContainerKey(number);
+            let path = Some(format!("/docker/{id}"));
+            let known = alert::Container { cgroup_path: path, ..super::super::nothing_known(key) };
+            assert!(table.insert(key, number, &actor(number as u32), known));
+        }
+        let late = enter(&mut table, 4, 4);
+        table.place(late, &format!("/system.slice/docker-{id}.scope"));
+        table.place(late, "/elsewhere");
+        assert_eq!(table.claimants(&id).len(), 4);
+        table.end(late, 4);
+        table.end(ContainerKey(1), 4);
+        table.end(ContainerKey(2), 5);
+        assert_eq!(
+            table.claimants(&id),
+            [ContainerKey(2), ContainerKey(3)],
+            "two are forgotten, one is kept"
+        );
+    }
+
+    #[test]
+    fn a_containers_id_is_found_in_every_engines_cgroup_path() {
+        let id = "3e980e834b237ab71ccebce013164c056c6ec9bea1856f4db385f52bf3c78421";
+        for path in [
+            "/docker/ID",
+            "/system.slice/docker-ID.scope",
+            "/libpod_parent/libpod-ID",
+            "/machine.slice/libpod-ID.scope/container",
+            "/kubepods/besteffort/pod1/ID",
+            "/k.slice:cri-containerd:ID",
+        ] {
+            assert_eq!(id_in_path(&path.replace("ID", id)), Some(id), "{path}");
+        }
+        assert_eq!(id_in_path("/user.slice/session-1.scope"), None);
     }
 }

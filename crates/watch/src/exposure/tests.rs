@@ -253,3 +253,24 @@ fn a_neighbour_that_is_open_shortens_the_way_to_the_host() {
     assert!(together[0].min < alone[0].min, "{together:?} {alone:?}");
     assert_eq!(together[1].max, 0);
 }
+
+#[test]
+fn paths_through_others_are_found_among_a_thousand_containers_in_good_time() {
+    let mut judge = Judge::default();
+    let base = given("docker run -v /srv/shared:/d x");
+    for many in [50, 1000] {
+        let containers: Vec<(ContainerKey, Arc<Confinement>)> = (0..many)
+            .map(|number| {
+                let mut c = base.clone();
+                c.limits.pids = confinement::Fact::known(Some(number), confinement::Origin::Nowhere);
+                (ContainerKey(number), Arc::new(c))
+            })
+            .collect();
+        judge.depths(&containers);
+        let started = std::time::Instant::now();
+        judge.depths(&containers);
+        let took = started.elapsed();
+        println!("{took:?} for {many} containers, each confined otherwise and solved before");
+        assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    }
+}

@@ -8,6 +8,7 @@ mod http;
 mod json_lines;
 mod metrics;
 mod otlp;
+pub mod service;
 mod settings;
 mod syslog;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod webhook;
 mod worker;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use board::{AlertCount, Board, ContainerLine, EventCount, QueueLine, Snapshot};
@@ -92,14 +93,14 @@ pub enum OutputError {
 /// All outputs of one run.
 pub struct Outputs {
     workers: Vec<Worker>,
-    metrics: Vec<metrics::Running>,
+    metrics: Mutex<Vec<metrics::Running>>,
 }
 
 impl Outputs {
     /// Starts what the settings name. A setting that cannot work is an error; another side that does not answer is not.
     pub fn from(settings: &Settings, board: &Board) -> Result<Outputs, OutputError> {
         let metrics = metrics::start(&settings.metrics, board)?;
-        let mut outputs = Outputs { workers: Vec::new(), metrics };
+        let mut outputs = Outputs { workers: Vec::new(), metrics: Mutex::new(metrics) };
         for settings in &settings.json_lines {
             outputs.add(json_lines::JsonLinesOutput::open(settings)?, settings.queue)?;
         }
@@ -147,14 +148,14 @@ impl Outputs {
     }
 
     /// Takes nothing more, and waits until all is sent, at most so long in all. What is then left counts as dropped.
-    pub fn close(self, time: Duration) -> Vec<OutputStatus> {
+    pub fn close(&self, time: Duration) -> Vec<OutputStatus> {
         let until = Instant::now() + time;
         for worker in &self.workers {
             worker.close(until);
         }
-        for running in self.metrics {
+        for running in self.metrics.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             running.end();
         }
-        self.workers.into_iter().map(|worker| worker.wait(until)).collect()
+        self.workers.iter().map(|worker| worker.wait(until)).collect()
     }
 }

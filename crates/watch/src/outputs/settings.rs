@@ -299,10 +299,11 @@ fn authpriv() -> String {
     "authpriv".into()
 }
 
-/// `90s`, `5m`, `1h 30m`.
+/// `90s`, `5m`, `1h 30m`, `7d`; a day is 24 hours.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("`{text}` is not a duration; 90s, 5m and 12h are"))?;
+    let wrong = || format!("`{text}` is not a duration; 90s, 5m, 12h and 7d are");
+    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
     Duration::try_from(duration).map_err(|_| format!("`{text}` is a negative duration"))
 }
 

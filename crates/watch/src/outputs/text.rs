@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::alert::{Alert, Cause, Exposure, Outcome, Severity};
 use crate::store::{LossCause, Record, rfc3339};
+use crate::trail;
 
 /// Processes of a chain that are named before "and N more".
 const PROCESSES: usize = 6;
@@ -127,9 +128,25 @@ pub fn record_line(record: &Record) -> String {
                 beat.containers, beat.rare, beat.bulk, beat.rare_lost, beat.bulk_lost
             )
         }
-        Record::Trail(trail) => format!("trail: {}", printable(&trail.summary)),
+        Record::Trail(trail) => format!("trail: {}", step(&trail.step)),
     };
     format!("{time} {text}")
+}
+
+/// What was done to which container, with which command; where a process got more than its container, that.
+fn step(step: &trail::Record) -> String {
+    if let Some(notice) = step.notice() {
+        return report::printable(&notice).into_owned();
+    }
+    let action = match &step.action {
+        trail::Action::Other(word) => word.clone(),
+        known => {
+            serde_json::to_value(known).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+        }
+    };
+    let name = step.name.as_deref().or(step.id.as_deref()).unwrap_or("a container that is not known");
+    let command = step.exec.as_ref().map_or(String::new(), |exec| format!(": {}", exec.command.join(" ")));
+    report::printable(&format!("{action} {name}{command}")).into_owned()
 }
 
 /// When and where: the container by name, identifier, engine and image; or the host.
@@ -274,6 +291,29 @@ medium: cat read /etc/shadow (3 times) [Read sensitive file untrusted]
 
 ";
         assert_eq!(block(&samples::rule_match(), Options::default()), expected);
+    }
+
+    #[test]
+    fn every_kind_of_record_has_a_line() {
+        let lines = [
+            (Record::Trail(samples::trail(5).into()), "trail: exec-start web: sh"),
+            (
+                Record::Blind(samples::blind()),
+                "blind: 12 open events of the bulk lane were lost within 0.000 s",
+            ),
+            (
+                Record::Heartbeat(samples::heartbeat()),
+                "heartbeat: 2 containers, 10 rare and 0 bulk events, 0 and 0 lost; x",
+            ),
+            (Record::Container(samples::seen(7).into()), "container: web runs, open"),
+            (
+                Record::Loss(samples::loss()),
+                "loss: at least 3 of kind trail since 2026-11-23T03:09:26.535Z: the store could not write: full",
+            ),
+        ];
+        for (record, expected) in lines {
+            assert_eq!(record_line(&record), format!("2026-11-23T03:09:26.535Z {expected}"));
+        }
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct OutputStatus {
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    ended: Receiver<()>,
+    /// In a mutex because several threads offer, though only the last waits.
+    ended: Mutex<Receiver<()>>,
 }
 
 struct Shared {
@@ -87,7 +88,7 @@ impl Worker {
                 let _ = end.send(());
             })
             .map_err(|error| OutputError::Start { output: name, error })?;
-        Ok(Worker { shared, ended })
+        Ok(Worker { shared, ended: Mutex::new(ended) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -125,9 +126,11 @@ impl Worker {
     }
 
     /// Waits for the thread; where it hangs in a call when time is up, it is left behind.
-    pub(super) fn wait(self, until: Instant) -> OutputStatus {
+    pub(super) fn wait(&self, until: Instant) -> OutputStatus {
         // An error means that time is up, or that the thread has ended; the status tells which.
-        let _ = self.ended.recv_timeout(until.saturating_duration_since(Instant::now()));
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
+        drop(ended);
         let mut status = self.status();
         status.dropped += status.waiting as u64;
         status.waiting = 0;

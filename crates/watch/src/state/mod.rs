@@ -337,8 +337,11 @@ impl State {
         users.chain(groups.map(|((_, gid), name)| Account::Group(list::Group { gid: *gid, name })))
     }
 
-    /// Writes all that is known as the lists that a capture begins with.
-    pub fn write<W: std::io::Write>(&self, writer: &mut capture::Writer<W>) -> Result<(), capture::Error> {
+    /// Writes what is known now as the lists that a capture begins with.
+    pub fn write_lists<W: std::io::Write>(
+        &self,
+        writer: &mut capture::Writer<W>,
+    ) -> Result<(), capture::Error> {
         let machine = &self.machine;
         writer.machine(&list::Machine {
             processors: machine.processors,

@@ -1,9 +1,8 @@
 //! What time it is: by the wall clock, which may jump, and since boot, which does not; and which boot this is.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::clock;
 
 /// One moment by both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,16 +15,7 @@ pub struct Now {
 
 impl Now {
     pub fn read() -> Now {
-        let boot = clock_gettime(ClockId::Boottime);
-        let since_boot = u64::try_from(boot.tv_sec)
-            .unwrap_or(0)
-            .saturating_mul(1_000_000_000)
-            .saturating_add(u64::try_from(boot.tv_nsec).unwrap_or(0));
-        let time = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
-            Err(before) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
-        };
-        Now { time, since_boot }
+        Now { time: clock::wall(), since_boot: clock::since_boot() }
     }
 }
 
@@ -39,5 +29,28 @@ pub fn rfc3339(time: i64) -> String {
     match jiff::Timestamp::from_nanosecond(time.into()) {
         Ok(time) => format!("{time:.3}"),
         Err(_) => time.to_string(),
+    }
+}
+
+/// A time as RFC 3339 writes it. Without a zone, or as a date alone, in UTC.
+pub fn parse_time(text: &str) -> Option<i64> {
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+        Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    })?;
+    i64::try_from(time.as_nanosecond()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_and_written_as_rfc_3339() {
+        for text in ["2026-11-23T03:09:26.5Z", "2026-11-23T04:09:26.5+01:00", "2026-11-23 03:09:26.5"] {
+            assert_eq!(rfc3339(parse_time(text).unwrap()), "2026-11-23T03:09:26.500Z");
+        }
+        assert_eq!(rfc3339(parse_time("2026-11-23").unwrap()), "2026-11-23T00:00:00.000Z");
+        assert_eq!(parse_time("soon"), None);
     }
 }

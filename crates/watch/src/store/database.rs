@@ -377,21 +377,20 @@ fn keep_accounts(connection: &Connection, before: &Accounts, after: &Accounts) -
 
 fn insert(transaction: &Transaction<'_>, record: &Record, boot: i64, seq: i64) -> rusqlite::Result<()> {
     let body = body(record).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
-    let container = record.container();
-    let text = |text: Option<&String>| text.map_or(Value::Null, |t| Value::Text(t.clone()));
+    let (id, name) = record.container();
+    let text = |text: Option<&str>| text.map_or(Value::Null, |t| Value::Text(t.to_owned()));
     let mut columns = vec!["seq", "boot", "since_boot", "time", "container_id", "container_name", "body"];
     let mut values = vec![
         Value::Integer(seq),
         Value::Integer(boot),
         Value::Integer(signed(record.since_boot())),
         Value::Integer(record.time()),
-        text(container.and_then(|c| c.id.as_ref())),
-        text(container.and_then(|c| c.name.as_ref())),
+        text(id),
+        text(name),
         Value::Text(body),
     ];
     match record {
         Record::Alert(alert) => {
-            let text = |text: Option<&str>| text.map_or(Value::Null, |t| Value::Text(t.to_owned()));
             columns.extend(["id", "severity", "technique", "rule"]);
             values.extend([
                 Value::Integer(signed(alert.id)),

@@ -24,14 +24,14 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use clock::{Now, boot_id, rfc3339};
+pub use clock::{Now, boot_id, parse_time, rfc3339};
 pub use database::Retention;
 pub use query::{Filter, Found, Reader};
 pub use queue::Queue;
 pub use record::{
     ALERT_SCHEMA, Blind, Heartbeat, Kind, Loss, LossCause, Lost, RECORD_SCHEMA, Record, Seen, Trail,
 };
-pub use writer::{Batch, Condition, Settings, Status, Store};
+pub use writer::{Batch, Condition, Settings, Status, Store, parse_size};
 
 /// Where the store is unless settings say otherwise.
 pub const DEFAULT_PATH: &str = "/var/lib/stockade/events.db";

@@ -1,5 +1,6 @@
 //! Reading the store: what `stockade events` asks. Its own connection, which never writes, beside a writer or without.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub struct Filter {
     pub severity: Option<Severity>,
     /// The number of an alert.
     pub alert: Option<u64>,
-    /// Written after this one.
+    /// Written after this one; with it, and without a limit, records come in the order they were written.
     pub after: Option<u64>,
     /// The last so many, by time.
     pub limit: Option<u64>,
@@ -86,15 +87,22 @@ impl Reader {
         found: &mut dyn FnMut(Found) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let sqlite = |error| StoreError::sqlite(&self.path, error);
+        let boots = self.boots().map_err(sqlite)?;
         let (sql, values) = select(filter);
         let mut statement = self.connection.prepare(&sql).map_err(sqlite)?;
         let mut rows = statement.query(params_from_iter(values)).map_err(sqlite)?;
         while let Some(row) = rows.next().map_err(sqlite)? {
-            if found(read(row).map_err(sqlite)?).is_break() {
+            if found(read(row, &boots).map_err(sqlite)?).is_break() {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn boots(&self) -> rusqlite::Result<BTreeMap<i64, String>> {
+        let mut statement = self.connection.prepare("SELECT boot, id FROM boots")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
     }
 
     pub fn all(&self, filter: &Filter) -> Result<Vec<Found>, StoreError> {
@@ -155,8 +163,8 @@ fn needs_no_journal(error: &rusqlite::Error, path: &Path) -> bool {
     refused && fs::metadata(journal).map_or(true, |m| m.len() == 0)
 }
 
-/// One SELECT for each kind, merged in order; SQLite walks their indexes side by side.
-fn select(filter: &Filter) -> (String, Vec<Value>) {
+/// One SELECT for each kind, merged in order; SQLite walks their indexes side by side: kind, seq, boot, since_boot, body.
+pub(super) fn select(filter: &Filter) -> (String, Vec<Value>) {
     let alerts_only = filter.technique.is_some()
         || filter.rule.is_some()
         || filter.severity.is_some()
@@ -165,26 +173,36 @@ fn select(filter: &Filter) -> (String, Vec<Value>) {
         (filter.kinds.is_empty() || filter.kinds.contains(kind)) && (!alerts_only || *kind == Kind::Alert)
     });
     let mut values = Vec::new();
-    let mut parts: Vec<String> = kinds.map(|kind| select_kind(kind, filter, &mut values)).collect();
+    let mut parts: Vec<String> = Vec::new();
+    for kind in kinds {
+        match filter.severity {
+            // Each severity by itself, so that each comes from its index in order.
+            Some(least) if least > Severity::Info => {
+                let levels = Severity::ALL.into_iter().filter(|level| *level >= least);
+                parts.extend(levels.map(|level| select_kind(kind, Some(level), filter, &mut values)));
+            }
+            _ => parts.push(select_kind(kind, None, filter, &mut values)),
+        }
+    }
     if parts.is_empty() {
         // Nothing can be found, in the same shape.
         parts.push("SELECT 0 AS kind, 0 AS seq, 0 AS boot, 0 AS since_boot, '' AS body WHERE 0".into());
     }
     let all = parts.join(" UNION ALL ");
-    let wanted = match filter.limit {
-        Some(limit) => {
-            format!("SELECT * FROM ({all}) ORDER BY boot DESC, since_boot DESC, seq DESC LIMIT {limit}")
-        }
-        None => all,
+    let sql = match filter.limit {
+        Some(limit) => format!(
+            "SELECT * FROM ({all} ORDER BY boot DESC, since_boot DESC, seq DESC LIMIT {limit})
+             ORDER BY boot, since_boot, seq"
+        ),
+        // What is new comes as it was written.
+        None if filter.after.is_some() => format!("{all} ORDER BY seq"),
+        // Right at the parts, so that each comes from its index in order and none is sorted.
+        None => format!("{all} ORDER BY boot, since_boot, seq"),
     };
-    let sql = format!(
-        "SELECT kind, seq, body, (SELECT id FROM boots WHERE boots.boot = found.boot) AS boot_id
-         FROM ({wanted}) AS found ORDER BY boot, since_boot, seq"
-    );
     (sql, values)
 }
 
-fn select_kind(kind: Kind, filter: &Filter, values: &mut Vec<Value>) -> String {
+fn select_kind(kind: Kind, severity: Option<Severity>, filter: &Filter, values: &mut Vec<Value>) -> String {
     let mut conditions: Vec<String> = vec!["1".into()];
     let mut must = |condition: &str, with: Vec<Value>| {
         let mut condition = condition.to_owned();
@@ -222,8 +240,8 @@ fn select_kind(kind: Kind, filter: &Filter, values: &mut Vec<Value>) -> String {
     if let Some(rule) = &filter.rule {
         must("rule = {}", vec![Value::Text(rule.clone())]);
     }
-    if let Some(severity) = filter.severity {
-        must("severity >= {}", vec![Value::Integer(severity as i64)]);
+    if let Some(severity) = severity {
+        must("severity = {}", vec![Value::Integer(severity as i64)]);
     }
     if let Some(alert) = filter.alert {
         must("id = {}", vec![Value::Integer(i64::try_from(alert).unwrap_or(i64::MAX))]);
@@ -236,11 +254,11 @@ fn select_kind(kind: Kind, filter: &Filter, values: &mut Vec<Value>) -> String {
     )
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
+fn read(row: &Row<'_>, boots: &BTreeMap<i64, String>) -> rusqlite::Result<Found> {
     let kind: i64 = row.get(0)?;
     let seq: i64 = row.get(1)?;
-    let body: String = row.get(2)?;
-    let boot: Option<String> = row.get(3)?;
+    let boot: i64 = row.get(2)?;
+    let body: String = row.get(4)?;
     let record = match Kind::ALL.into_iter().find(|k| *k as i64 == kind) {
         Some(Kind::Alert) => parse(&body).map(|alert| Record::Alert(Box::new(alert))),
         Some(Kind::Blind) => parse(&body).map(Record::Blind),
@@ -250,7 +268,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
         Some(Kind::Trail) => parse(&body).map(|trail| Record::Trail(Box::new(trail))),
         None => Err(format!("there is no kind {kind} of record")),
     };
-    Ok(Found { seq: u64::try_from(seq).unwrap_or(0), boot: boot.unwrap_or_default(), record })
+    let boot = boots.get(&boot).cloned().unwrap_or_default();
+    Ok(Found { seq: u64::try_from(seq).unwrap_or(0), boot, record })
 }
 
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, String> {

@@ -52,22 +52,13 @@ impl Kind {
     }
 }
 
-/// A step of the engine's audit trail, or a kernel event joined with it: who did what to which container.
+/// A step of the audit trail: who did what to which container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trail {
-    /// Nanoseconds since 1970-01-01 UTC.
-    pub time: i64,
     /// Nanoseconds since boot.
     pub since_boot: u64,
-    pub container: Option<Container>,
-    /// `started`, `stopped`, `exec`, `mounted`, …: the trail's own word.
-    pub action: String,
-    /// Who asked for it, where that is known.
-    pub who: Option<String>,
-    pub summary: String,
-    /// Whatever else the trail knows.
-    #[serde(default)]
-    pub detail: Value,
+    #[serde(flatten)]
+    pub step: crate::trail::Record,
 }
 
 /// A window in which the sensor lost something.
@@ -171,7 +162,7 @@ impl Record {
             Record::Loss(r) => r.time,
             Record::Container(r) => r.time,
             Record::Heartbeat(r) => r.time,
-            Record::Trail(r) => r.time,
+            Record::Trail(r) => r.step.time,
         }
     }
 
@@ -187,12 +178,16 @@ impl Record {
         }
     }
 
-    pub fn container(&self) -> Option<&Container> {
+    /// The identifier and the name of the container it is about, where known.
+    pub fn container(&self) -> (Option<&str>, Option<&str>) {
+        fn of(container: &Container) -> (Option<&str>, Option<&str>) {
+            (container.id.as_deref(), container.name.as_deref())
+        }
         match self {
-            Record::Alert(r) => r.container.as_ref(),
-            Record::Container(r) => Some(&r.container),
-            Record::Trail(r) => r.container.as_ref(),
-            Record::Blind(_) | Record::Loss(_) | Record::Heartbeat(_) => None,
+            Record::Alert(r) => r.container.as_ref().map_or((None, None), of),
+            Record::Container(r) => of(&r.container),
+            Record::Trail(r) => (r.step.id.as_deref(), r.step.name.as_deref()),
+            Record::Blind(_) | Record::Loss(_) | Record::Heartbeat(_) => (None, None),
         }
     }
 
@@ -203,7 +198,8 @@ impl Record {
         }
     }
 
-    /// As one object of JSON with its `schema`: an alert is `stockade.alert/1`, all else `stockade.record/1`.
+    /// As one object of JSON with its `schema`: an alert is `stockade.alert/1`, a step of the trail says its own, all
+    /// else is `stockade.record/1`.
     pub fn to_json(&self) -> Value {
         let (schema, body) = match self {
             Record::Alert(alert) => (ALERT_SCHEMA, serde_json::to_value(alert)),
@@ -268,5 +264,86 @@ impl Severity {
 
     pub fn parse(name: &str) -> Option<Severity> {
         Severity::ALL.into_iter().find(|s| s.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::samples;
+
+    fn validator(schema: &str) -> jsonschema::Validator {
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        jsonschema::draft202012::meta::validate(&schema).unwrap();
+        jsonschema::draft202012::new(&schema).unwrap()
+    }
+
+    fn alerts() -> jsonschema::Validator {
+        validator(include_str!("../../../../schemas/stockade.alert-1.schema.json"))
+    }
+
+    fn errors(validator: &jsonschema::Validator, json: &Value) -> Vec<String> {
+        validator.iter_errors(json).map(|e| format!("{}: {e}", e.instance_path())).collect()
+    }
+
+    #[test]
+    fn alerts_as_json_follow_the_published_schema() {
+        let validator = alerts();
+        for alert in [
+            samples::attempt(),
+            samples::held(),
+            samples::not_known(),
+            samples::rule_match(),
+            samples::sensor_loss(),
+        ] {
+            let json = Record::from(alert.clone()).to_json();
+            assert_eq!(errors(&validator, &json), Vec::<String>::new());
+            assert_eq!(serde_json::from_value::<Alert>(json).unwrap(), alert, "it reads back");
+        }
+    }
+
+    #[test]
+    fn the_schema_refuses_what_it_does_not_describe() {
+        let validator = alerts();
+        let refuses = |change: fn(&mut Value)| {
+            let mut json = Record::from(samples::held()).to_json();
+            change(&mut json);
+            assert!(!validator.is_valid(&json), "{json}");
+        };
+        refuses(|v| v["surprise"] = json!(1));
+        refuses(|v| v["schema"] = json!("stockade.alert/2"));
+        refuses(|v| v["severity"] = json!("grave"));
+        refuses(|v| v["exposure"] = json!({"exposure": "held"}));
+        refuses(|v| v["outcome"]["outcome"] = json!("maybe"));
+        refuses(|v| v["cause"]["kind"] = json!("guess"));
+        refuses(|v| v["processes"][0]["sha256"] = json!("xyz"));
+        refuses(|v| {
+            v.as_object_mut().map(|o| o.remove("container"));
+        });
+    }
+
+    #[test]
+    fn other_records_as_json_follow_the_published_schema_and_the_trail_has_its_own() {
+        let validator = validator(include_str!("../../../../schemas/stockade.record-1.schema.json"));
+        let causes = [
+            LossCause::QueueFull,
+            LossCause::Killed,
+            LossCause::Corrupt { moved_to: "/x".into(), why: "y".into() },
+        ];
+        let losses = causes.into_iter().map(|cause| Record::Loss(Loss { cause, ..samples::loss() }));
+        let others = [
+            Record::Blind(samples::blind()),
+            Record::Loss(samples::loss()),
+            Record::Heartbeat(samples::heartbeat()),
+            Record::Container(samples::seen(7).into()),
+        ];
+        for record in losses.chain(others) {
+            assert_eq!(errors(&validator, &record.to_json()), Vec::<String>::new());
+        }
+        let json = Record::Trail(samples::trail(5).into()).to_json();
+        assert_eq!((&json["schema"], &json["record"]), (&json!("stockade.trail/1"), &json!("trail")));
+        assert_eq!(json["exec"]["privileged"], true);
     }
 }

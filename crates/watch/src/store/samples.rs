@@ -6,8 +6,9 @@ use sensor::event::{
     Actor, ContainerKey, Credentials, Entry, Event, File, FileId, Lane, Source, Task, Text, What,
 };
 
-use super::record::{Blind, Heartbeat, Seen, Trail};
+use super::record::{Blind, Heartbeat, Kind, Loss, LossCause, Lost, Seen, Trail};
 use crate::alert::{Alert, Cause, Container, Exposure, Outcome, Process, Severity};
+use crate::trail::{Action, Exec};
 
 /// 2026-11-23 03:09:26.535 UTC.
 pub(crate) const TIME: i64 = 1_795_403_366_535_897_932;
@@ -150,15 +151,14 @@ pub(crate) fn sensor_loss() -> Alert {
 }
 
 pub(crate) fn trail(since_boot: u64) -> Trail {
-    Trail {
-        time: TIME + i64::try_from(since_boot).unwrap(),
-        since_boot,
-        container: Some(container("web")),
-        action: "exec".into(),
-        who: Some("root".into()),
-        summary: "docker exec --privileged web sh".into(),
-        detail: serde_json::json!({"privileged": true}),
-    }
+    let time = TIME + i64::try_from(since_boot).unwrap();
+    let container = container("web");
+    let mut step = crate::trail::Record::new(Action::ExecStart, crate::trail::Source::Engine, time);
+    step.container = Some(container.key);
+    step.id = container.id;
+    step.name = container.name;
+    step.exec = Some(Exec { privileged: Some(true), command: vec!["sh".into()], ..Exec::default() });
+    Trail { since_boot, step }
 }
 
 pub(crate) fn blind() -> Blind {
@@ -170,6 +170,17 @@ pub(crate) fn blind() -> Blind {
         kind: "open".into(),
         container: Some(ContainerKey(7)),
         lost: 12,
+    }
+}
+
+pub(crate) fn loss() -> Loss {
+    Loss {
+        time: TIME,
+        since_boot: 90,
+        from: TIME,
+        cause: LossCause::CouldNotWrite { why: "full".into() },
+        lost: vec![Lost { kind: Kind::Trail, count: 3 }],
+        exact: false,
     }
 }
 

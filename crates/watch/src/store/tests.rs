@@ -562,12 +562,9 @@ fn make(kind: u8, severity: u8, which: u8, time: i64, since_boot: u64) -> Record
             exact: true,
         }),
         _ => {
-            let trail = super::Trail {
-                time,
-                since_boot,
-                container: Some(samples::container(name)),
-                ..samples::trail(0)
-            };
+            let mut trail = super::Trail { since_boot, ..samples::trail(0) };
+            trail.step.time = time;
+            trail.step.name = Some(name.into());
             Record::Trail(trail.into())
         }
     }
@@ -582,10 +579,8 @@ fn lets_through(filter: &Filter, record: &Record) -> bool {
         && filter.since.is_none_or(|t| record.time() >= t)
         && filter.until.is_none_or(|t| record.time() < t)
         && filter.container.as_ref().is_none_or(|wanted| {
-            record.container().is_some_and(|c| {
-                c.name.as_ref() == Some(wanted)
-                    || c.id.as_ref().is_some_and(|id| id.starts_with(wanted.as_str()))
-            })
+            let (id, name) = record.container();
+            name == Some(wanted) || id.is_some_and(|id| id.starts_with(wanted.as_str()))
         })
         && filter.technique.as_ref().is_none_or(|t| alert.is_some_and(|a| a.technique() == Some(t)))
         && filter.rule.as_ref().is_none_or(|r| alert.is_some_and(|a| a.rule() == Some(r)))
@@ -683,4 +678,96 @@ proptest! {
             prop_assert_eq!(found, expected, "{:?}", filter);
         }
     }
+}
+
+#[test]
+fn settings_are_read_as_people_write_them() {
+    let read = |json: serde_json::Value| serde_json::from_value::<Settings>(json).map_err(|e| e.to_string());
+    let settings =
+        read(serde_json::json!({"path": "/x/y.db", "size": "2GiB", "age": "7d", "queue": 5})).unwrap();
+    assert_eq!(settings.path, Path::new("/x/y.db"));
+    let retention = Retention { size: 2 << 30, age: Duration::from_secs(7 * 24 * 3600) };
+    assert_eq!((settings.retention, settings.queue), (retention, 5));
+    assert_eq!(read(serde_json::json!({})).unwrap(), Settings::default());
+    for bad in [
+        serde_json::json!({"size": "12"}),
+        serde_json::json!({"size": "many"}),
+        serde_json::json!({"size": "99999999999999G"}),
+        serde_json::json!({"age": "-3h"}),
+        serde_json::json!({"age": "soon"}),
+        serde_json::json!({"surprise": 1}),
+    ] {
+        assert!(read(bad.clone()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_people_ask_for_is_found_by_an_index_and_merged_in_order_without_sorting_all() {
+    let folder = folder();
+    let path = folder.path().join("events.db");
+    drop(open(&path, Retention::default()));
+    let connection = Connection::open(&path).unwrap();
+    let name = || Some("web".to_owned());
+    for (filter, index) in [
+        (Filter::default(), "alerts_order"),
+        (Filter { container: name(), ..Filter::default() }, "alerts_container_name"),
+        (Filter { technique: name(), ..Filter::default() }, "alerts_technique"),
+        (Filter { rule: name(), ..Filter::default() }, "alerts_rule"),
+        (Filter { severity: Some(Severity::Critical), ..Filter::default() }, "alerts_severity"),
+        (Filter { severity: Some(Severity::Medium), ..Filter::default() }, "alerts_severity"),
+        (Filter { alert: Some(5), ..Filter::default() }, "alerts_id"),
+        (Filter { after: Some(5), ..Filter::default() }, "INTEGER PRIMARY KEY"),
+        (Filter { limit: Some(10), ..Filter::default() }, "alerts_order"),
+    ] {
+        let (sql, values) = super::query::select(&filter);
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let plan: Vec<String> = statement
+            .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert!(plan.iter().any(|step| step.contains(index)), "{index}: {plan:#?}");
+        if filter.container.is_none() && filter.limit.is_none() && filter.alert.is_none() {
+            assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:#?}");
+        }
+    }
+}
+
+/// Not a check: prints what the store costs. `cargo test --release -p watch -- --ignored --nocapture what_it_costs`
+#[test]
+#[ignore = "a measurement"]
+fn what_it_costs() {
+    let folder = folder();
+    let path = folder.path().join("events.db");
+    let mut settings = Settings::at(&path);
+    settings.queue = 100_000;
+    let store = Store::open(settings.clone()).unwrap();
+    let (alert, count) = (Record::from(samples::attempt()), 50_000);
+    let began = Instant::now();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..count {
+        let record = alert.clone();
+        let one = Instant::now();
+        store.keep(record);
+        slowest = slowest.max(one.elapsed());
+    }
+    println!("keep: {:?} each with a clone, slowest {slowest:?}", began.elapsed() / count);
+    store.close(Duration::from_secs(600));
+    println!("written: {:.0} alerts/s", f64::from(count) / began.elapsed().as_secs_f64());
+    println!("size: {} bytes an alert", path.metadata().unwrap().len() / u64::from(count));
+    let reader = Reader::open(&path).unwrap();
+    for (what, filter) in [
+        ("the last 10", Filter { limit: Some(10), ..Filter::default() }),
+        ("none by technique", Filter { technique: Some("x".into()), ..Filter::default() }),
+        ("all", Filter::default()),
+    ] {
+        let began = Instant::now();
+        let found = reader.all(&filter).unwrap().len();
+        println!("query {what}: {found} in {:?}", began.elapsed());
+    }
+    Connection::open(&path).unwrap().execute("UPDATE meta SET value = 0 WHERE name = 'clean'", []).unwrap();
+    let began = Instant::now();
+    let store = Store::open(settings).unwrap();
+    println!("open after a kill, looked through: {:?}", began.elapsed());
+    store.close(LONG);
 }

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+
 use super::StoreError;
 use super::clock::{Now, boot_id};
 use super::database::{self, Accounts, Database, Opened, Retention, WriteError};
@@ -24,8 +26,9 @@ const RETAIN: Duration = Duration::from_secs(10);
 /// Losses are told at most this often while they go on.
 const TELL: Duration = Duration::from_secs(10);
 
-/// Where the store is, and its bounds.
-#[derive(Clone, Debug)]
+/// Where the store is, and its bounds. In stockade.toml: `path`, `size`, `age`, `queue`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Settings {
     pub path: PathBuf,
     pub retention: Retention,
@@ -34,8 +37,60 @@ pub struct Settings {
     pub batch: Batch,
 }
 
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings::at(super::DEFAULT_PATH)
+    }
+}
+
+/// The settings as a person writes them.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct Written {
+    path: Option<PathBuf>,
+    size: Option<String>,
+    age: Option<String>,
+    queue: Option<usize>,
+}
+
+impl TryFrom<Written> for Settings {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Settings, String> {
+        let mut settings = Settings::at(written.path.unwrap_or_else(|| super::DEFAULT_PATH.into()));
+        if let Some(size) = &written.size {
+            settings.retention.size = parse_size(size)?;
+        }
+        if let Some(age) = &written.age {
+            settings.retention.age = crate::outputs::parse_duration(age)?;
+        }
+        if let Some(queue) = written.queue {
+            settings.queue = queue;
+        }
+        Ok(settings)
+    }
+}
+
+/// `512M`, `2G`: binary multiples, at least 1M.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is not a size; 512M and 2G are");
+    let trimmed = text.trim().trim_end_matches("iB").trim_end_matches('B').trim();
+    let (number, shift) = match trimmed.char_indices().last() {
+        Some((at, 'K' | 'k')) => (trimmed.get(..at), 10),
+        Some((at, 'M')) => (trimmed.get(..at), 20),
+        Some((at, 'G')) => (trimmed.get(..at), 30),
+        _ => (Some(trimmed), 0),
+    };
+    let number: u64 = number.and_then(|n| n.trim().parse().ok()).ok_or_else(wrong)?;
+    let size = number.checked_mul(1 << shift).ok_or_else(wrong)?;
+    if size < 1 << 20 {
+        return Err(format!("`{text}` is too small for an event store, which takes at least 1M"));
+    }
+    Ok(size)
+}
+
 /// When a batch is committed: at so many records, or so long after the first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub records: usize,
     pub time: Duration,
@@ -307,7 +362,7 @@ impl Writer {
         let mut more_to_retain = false;
         loop {
             let room = self.batch.records.saturating_sub(self.held.len());
-            let idle = if more_to_retain { Duration::ZERO } else { RETAIN };
+            let idle = if more_to_retain || self.failing.is_some() { Duration::ZERO } else { RETAIN };
             if room > 0 {
                 let taken = self.shared.queue.take(room, self.batch.time, idle);
                 self.held.extend(taken);

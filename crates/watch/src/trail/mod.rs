@@ -87,9 +87,10 @@ pub enum Action {
     /// A file system was mounted or changed in the container's mount namespace.
     Mount,
     Umount,
-    /// A process inside got capabilities that it had not.
+    /// A program inside gave its process capabilities that it had not (set-user-ID, file capabilities).
     Capabilities,
     /// Anything else, in the engine's own word.
+    #[serde(untagged)]
     Other(String),
 }
 
@@ -193,13 +194,15 @@ impl Record {
         }
     }
 
-    /// One sentence for an alert, where a process got more than its container has; None for everyday records.
+    /// One sentence for an alert, where a process got more than its container has; None for everyday records. An
+    /// exec that is prepared gives nothing yet: its start is told in any case.
     pub fn notice(&self) -> Option<String> {
-        if self.raised.is_empty() {
+        if self.raised.is_empty() || !matches!(self.action, Action::ExecStart | Action::Capabilities) {
             return None;
         }
         let container = self.name.as_deref().or(self.id.as_deref()).unwrap_or("a container without a name");
-        let command = self.exec.as_ref().map(|exec| exec.command.join(" ")).filter(|c| !c.is_empty());
+        let of_exec = self.exec.as_ref().map(|exec| exec.command.join(" "));
+        let command = of_exec.or_else(|| self.details.get("arguments").cloned()).filter(|c| !c.is_empty());
         let what: Vec<String> = self.raised.iter().map(ToString::to_string).collect();
         let by = match (self.who.certainty, self.who.clients.first()) {
             (Certainty::Named | Certainty::OnlyOne | Certainty::Itself, Some(client)) => {
@@ -212,5 +215,82 @@ impl Record {
             command.as_deref().unwrap_or("a process"),
             what.join(", ")
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA_FILE: &str = include_str!("../../../../schemas/stockade.trail-1.schema.json");
+
+    fn exec(raised: Vec<Raised>) -> Record {
+        Record {
+            engine: Some("docker".into()),
+            endpoint: Some("/run/docker.sock".into()),
+            container: Some(ContainerKey(7)),
+            id: Some("ab".repeat(32)),
+            name: Some("web".into()),
+            image: Some("nginx:1".into()),
+            who: Who {
+                certainty: Certainty::OnlyOne,
+                clients: vec![Client { name: "docker".into(), ..Client::default() }],
+            },
+            privileges: Some(Privileges::default()),
+            exec: Some(Exec { command: vec!["sh".into()], task: Some(Task::default()), ..Exec::default() }),
+            raised,
+            ..Record::new(Action::ExecStart, Source::EngineAndKernel, 1)
+        }
+    }
+
+    #[test]
+    fn records_match_the_published_schema_and_are_read_back_as_they_were() {
+        let schema = serde_json::from_str(SCHEMA_FILE).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let all = vec![
+            Raised::AskedPrivileged,
+            Raised::AskedUser { user: "0".into() },
+            Raised::Capabilities { names: vec!["SYS_ADMIN".into()] },
+            Raised::BoundingSet { names: vec!["SYS_ADMIN".into()] },
+            Raised::Root,
+            Raised::PrivilegesMayRise,
+            Raised::NoSeccomp,
+            Raised::UserNamespace,
+            Raised::HostNamespaces { names: vec!["pid".into()] },
+        ];
+        let credentials =
+            Exec { credentials: Some(Credentials::default()), ..exec(Vec::new()).exec.unwrap() };
+        for record in [
+            exec(all),
+            Record { exec: Some(credentials), ..exec(Vec::new()) },
+            Record::new(Action::Other("health_status".into()), Source::Engine, 2),
+            Record::new(Action::NetworkConnect, Source::Kernel, 3),
+        ] {
+            let value = serde_json::to_value(&record).unwrap();
+            let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{value:#}: {errors:?}");
+            assert_eq!(serde_json::from_value::<Record>(value).unwrap(), record);
+        }
+        let wrong = serde_json::json!({"schema": "stockade.trail/1", "time": "now"});
+        assert!(!validator.is_valid(&wrong));
+    }
+
+    #[test]
+    fn an_action_is_one_word_in_json_known_or_not() {
+        let word = |action: Action| serde_json::to_value(action).unwrap();
+        assert_eq!(word(Action::ExecStart), "exec-start");
+        assert_eq!(word(Action::Other("health_status".into())), "health_status");
+    }
+
+    #[test]
+    fn only_a_process_that_got_more_is_worth_a_notice_and_only_once() {
+        assert_eq!(exec(Vec::new()).notice(), None);
+        let notice = exec(vec![Raised::Root, Raised::NoSeccomp]).notice().unwrap();
+        assert_eq!(
+            notice,
+            "sh in web has more than the container: root, no seccomp filter, by docker (process 0, user 0)"
+        );
+        let prepared = Record { action: Action::ExecCreate, ..exec(vec![Raised::AskedPrivileged]) };
+        assert_eq!(prepared.notice(), None);
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Strength {
     Weak,
     /// What the runtime gives by default.
     Sound,
+    /// As weak, and in the host's pid, network, ipc and uts namespaces, with its /etc/shadow to be opened.
+    Sharing,
 }
 
 /// A call that `provoke` made, as it said itself.
@@ -135,6 +137,9 @@ impl Room {
             (own("provoked"), "/provoked", false),
             (own("secrets"), "/var/run/secrets/kubernetes.io/serviceaccount", true),
         ];
+        if strength == Strength::Sharing {
+            mounts.push(("/etc/shadow".to_owned(), "/host/etc/shadow", true));
+        }
         if strength == Strength::Weak {
             mounts.push(("/proc/sys/kernel".to_owned(), "/provoked/bound", false));
             mounts.push(("/sys/fs/cgroup".to_owned(), "/provoked/cgroup", false));
@@ -230,11 +235,17 @@ fn made(line: &str) -> Option<Made> {
 fn docker(room: &Room, strength: Strength) -> (Command, Option<PathBuf>, String) {
     let id_file = room.path.join("id");
     let mut command = Command::new("docker");
-    command.args(DOCKER).args(["run", "--rm", "--network", "none", "--cidfile"]).arg(&id_file);
+    command.args(DOCKER).args(["run", "--rm", "--cidfile"]).arg(&id_file);
+    match strength {
+        Strength::Sharing => {
+            command.args(["--network", "host", "--pid", "host", "--ipc", "host", "--uts", "host"])
+        }
+        _ => command.args(["--network", "none"]),
+    };
     for (source, target, read_only) in room.mounts(strength) {
         command.arg("-v").arg(format!("{source}:{target}:{}", if read_only { "ro" } else { "rw" }));
     }
-    if strength == Strength::Weak {
+    if strength != Strength::Sound {
         command.args(["--security-opt", "seccomp=unconfined"]);
         for capability in CAPABILITIES {
             command.args(["--cap-add", capability]);
@@ -261,7 +272,7 @@ fn runc(
     std::os::unix::fs::symlink("busybox", root.join("bin/sh"))?;
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     fs::write(root.join("etc/group"), "root:x:0:\n")?;
-    let weak = strength == Strength::Weak;
+    let weak = strength != Strength::Sound;
     let capabilities: Vec<String> = DEFAULT_CAPABILITIES
         .iter()
         .chain(CAPABILITIES.iter().filter(|_| weak))
@@ -281,8 +292,14 @@ fn runc(
             json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", way]}),
         );
     }
+    let own = if strength == Strength::Sharing {
+        &["mount"][..]
+    } else {
+        &["pid", "mount", "uts", "ipc", "network"]
+    };
+    let namespaces: Vec<Value> = own.iter().map(|kind| json!({"type": kind})).collect();
     let mut linux = json!({
-        "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "uts"}, {"type": "ipc"}, {"type": "network"}],
+        "namespaces": namespaces,
         "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
         "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
     });

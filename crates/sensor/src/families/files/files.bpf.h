@@ -1,6 +1,5 @@
 /* Opens: what was opened is read from the kernel's own file, by the descriptor that the call returned. */
 
-#define PROC_SUPER_MAGIC 0x9fa0
 #define SYSFS_MAGIC 0x62656572
 #define CGROUP_SUPER_MAGIC 0x27e0eb
 #define CGROUP2_SUPER_MAGIC 0x63677270
@@ -17,7 +16,6 @@
 #define S_IFMT 00170000
 #define S_IFCHR 0020000
 #define S_IFBLK 0060000
-#define O_ACCMODE 3
 #define O_CREAT 0100
 #define O_PATH 010000000
 #define MINORBITS 20
@@ -63,8 +61,8 @@ static __always_inline bool is_plain_device(u32 device)
 static __always_inline bool is_telling_proc_name(struct dentry *dentry)
 {
 	u64 name = 0;
-	const unsigned char *pointer = BPF_CORE_READ(dentry, d_name.name);
-	u32 length = BPF_CORE_READ(dentry, d_name.len);
+	const unsigned char *pointer = READ(dentry, d_name.name);
+	u32 length = READ(dentry, d_name.len);
 
 	bpf_probe_read_kernel(&name, sizeof(name), pointer);
 	if (length < 8)
@@ -93,11 +91,11 @@ static __always_inline bool is_telling_proc_name(struct dentry *dentry)
 /* Whether an open that succeeded goes to the rare lane. */
 static __always_inline bool is_rare_open(struct file *file, struct inode *inode, u32 own_mount_namespace)
 {
-	struct super_block *super = BPF_CORE_READ(inode, i_sb);
-	u32 mount_namespace = mount_namespace_of(BPF_CORE_READ(file, f_path.mnt));
-	u32 flags = BPF_CORE_READ(file, f_flags);
-	u64 magic = BPF_CORE_READ(super, s_magic);
-	u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	struct super_block *super = READ(inode, i_sb);
+	u32 mount_namespace = mount_namespace_of(READ(file, f_path.mnt));
+	u32 flags = READ(file, f_flags);
+	u64 magic = READ(super, s_magic);
+	u32 type = READ(inode, i_mode) & S_IFMT;
 	struct watched_file key = {};
 
 	/* Through a mount of another mount namespace: a descriptor that leaked in, or /proc/PID/root. */
@@ -107,12 +105,12 @@ static __always_inline bool is_rare_open(struct file *file, struct inode *inode,
 		return true;
 	if (flags & O_ACCMODE && !(flags & O_PATH) && is_kernel_interface(magic))
 		return true;
-	if (magic == PROC_SUPER_MAGIC && is_telling_proc_name(BPF_CORE_READ(file, f_path.dentry)))
+	if (magic == PROC_SUPER_MAGIC && is_telling_proc_name(READ(file, f_path.dentry)))
 		return true;
-	if ((type == S_IFCHR || type == S_IFBLK) && !is_plain_device(BPF_CORE_READ(inode, i_rdev)))
+	if ((type == S_IFCHR || type == S_IFBLK) && !is_plain_device(READ(inode, i_rdev)))
 		return true;
-	key.inode = BPF_CORE_READ(inode, i_ino);
-	key.device = BPF_CORE_READ(super, s_dev);
+	key.inode = READ(inode, i_ino);
+	key.device = READ(super, s_dev);
 	return bpf_map_lookup_elem(&watched, &key) != NULL;
 }
 
@@ -124,7 +122,7 @@ static __always_inline bool is_refusal(s64 result)
 }
 
 /* open, openat, openat2, creat, open_by_handle_at. The table says where the name is and which directory it counts
- * from; the block is openat2's `struct open_how`. */
+ * from; the block is openat2's `struct open_how`. Repeats do not come here: see repeats_open(). */
 SEC("tp_btf/sys_exit")
 int files_open(u64 *ctx)
 {
@@ -133,49 +131,50 @@ int files_open(u64 *ctx)
 	struct call_context c;
 	struct task_struct *task;
 	struct fold_key key = {};
+	struct fold *fold;
 	struct file *file = NULL;
-	struct inode *inode = NULL;
-	u32 lane = LANE_BULK;
-	u64 fold = 0;
+	u32 lane;
+	bool wanted = host.wanted[KIND_OPEN], folded = false;
 
 	if (!enter_call(&c, regs))
 		return 0;
 	task = c.task;
-	if (result >= 0) {
-		file = file_of(task, result);
-		if (file)
-			inode = BPF_CORE_READ(file, f_inode);
-		if (c.call->lane == LANE_RARE || (inode && is_rare_open(file, inode, TASK(task, nsproxy, mnt_ns, ns.inum))))
+	lane = c.call->lane;
+	if (result < 0) {
+		if (is_refusal(result))
 			lane = LANE_RARE;
-	} else if (is_refusal(result) || c.call->lane == LANE_RARE) {
-		lane = LANE_RARE;
+	} else {
+		file = file_of(task, result);
 	}
-	if (lane == LANE_BULK) {
-		if (!host.wanted[KIND_OPEN])
-			return 0;
-		if (inode && c.thread) {
-			key.object = (u64)inode;
-			/* Reading and writing are not the same, nor is making it. */
-			key.detail = BPF_CORE_READ(file, f_flags) & O_ACCMODE;
-			key.process = TASK(task, tgid);
-			key.kind = KIND_OPEN;
-			key.number = c.slot;
-			if (is_repeat(&key, c.thread->container))
+	if (file && lane == LANE_BULK) {
+		if (is_rare_open(file, READ(file, f_inode), TASK(task, nsproxy, mnt_ns, ns.inum))) {
+			lane = LANE_RARE;
+		} else if (settings.fold && c.thread) {
+			folded = true;
+			open_key(&key, task, file, c.slot);
+			fold = note_key(&key, c.thread->container);
+			if (fold) {
+				if (wanted)
+					__sync_fetch_and_add(&fold->count, 1);
 				return 0;
-			fold = 1;
+			}
 		}
 	}
-	begin_call(&c, regs, result, c.call->kind);
-	if (fold) {
+	if (lane == LANE_BULK && !wanted)
+		return 0;
+	if (!begin_call(&c, regs, result, c.call->kind))
+		return 0;
+	if (folded) {
 		c.record->head.fold = key.object;
+		c.record->head.fold_way = key.way;
 		c.record->head.arguments[7] = key.detail;
 	}
 	if (file)
-		attach_file(c.record, 0, (u64)file);
-	if (attach_user_text(c.record, 0, at_position(c.record, c.call->text[0])) == 1 && !file && c.call->directory[0])
+		attach_file(RECORD_TASK, 0, (u64)file);
+	if (attach_user_text(RECORD_TASK, 0, at_position(c.record, c.call->text[0])) == 1 && !file && c.call->directory[0])
 		attach_directory(c.record, task, 0, c.call->directory[0]);
 	if (c.call->block)
-		attach_block(c.record, 0, at_position(c.record, c.call->block), c.call->block_size);
-	send(c.record, lane);
+		attach_block(RECORD_TASK, 0, at_position(c.record, c.call->block), c.call->block_size);
+	send(RECORD_TASK, lane);
 	return 0;
 }

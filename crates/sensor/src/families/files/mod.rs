@@ -1,6 +1,6 @@
 //! Files: opens told from the kernel's own file, and the calls that name, link, change and remove files.
 
-use super::{After, Call, Program, Test, WORKING_DIRECTORY};
+use super::{After, Call, NOTED, Program, Test, WORKING_DIRECTORY};
 use crate::event::{File, Lane, What};
 use crate::kinds::Kind;
 use crate::record::Record;
@@ -31,7 +31,7 @@ const fn two_names(
     directory: [u8; 2],
     decode: fn(&Record<'_>) -> What,
 ) -> Call {
-    Call { text: [text[0], text[1], 0, 0], directory, ..Call::bulk(names, kind, decode) }
+    Call { text: [text[0], text[1], 0, 0], directory, flags: NOTED, ..Call::bulk(names, kind, decode) }
 }
 
 const fn one_name(
@@ -77,8 +77,8 @@ pub(crate) const CALLS: &[Call] = &[
     one_name(&["mkdir"], Kind::Mkdir, 1, CWD, mkdir),
     one_name(&["mkdirat"], Kind::Mkdir, 2, 1, mkdirat),
     // Devices are made rarely, and are never bulk.
-    Call { test: Test::Bits(2, S_IFCHR), ..one_name(&["mknod"], Kind::Mknod, 1, CWD, mknod) },
-    Call { test: Test::Bits(3, S_IFCHR), ..one_name(&["mknodat"], Kind::Mknod, 2, 1, mknodat) },
+    Call { test: Test::Bits(2, S_IFCHR), flags: NOTED, ..one_name(&["mknod"], Kind::Mknod, 1, CWD, mknod) },
+    Call { test: Test::Bits(3, S_IFCHR), flags: NOTED, ..one_name(&["mknodat"], Kind::Mknod, 2, 1, mknodat) },
     // Set-user-id and set-group-id.
     Call { test: Test::Bits(2, SET_ID), ..one_name(&["chmod"], Kind::Chmod, 1, CWD, chmod) },
     Call { test: Test::Bits(3, SET_ID), ..one_name(&["fchmodat", "fchmodat2"], Kind::Chmod, 2, 1, fchmodat) },
@@ -107,6 +107,12 @@ pub(crate) const CALLS: &[Call] = &[
 ];
 
 const O_CREAT: u64 = 0o100;
+
+/// What a security hook tells of io_uring: the file, and nothing of how it was asked for.
+pub(crate) fn decode(kind: Kind, record: &Record<'_>) -> Option<What> {
+    let flags = u64::from(record.open_flags().unwrap_or(0));
+    (kind == Kind::Open).then(|| opened(record, flags, 0))
+}
 
 fn opened(record: &Record<'_>, flags: u64, resolve: u64) -> What {
     let asked = record.text(0);
@@ -159,36 +165,40 @@ fn by_descriptor_truncate(record: &Record<'_>) -> What {
 
 fn rename(record: &Record<'_>) -> What {
     let flags = if record.call_name() == "renameat2" { record.argument(4) } else { 0 };
-    What::Rename { from: record.named(0), to: record.named(1), flags }
+    What::Rename { from: record.named(0), to: record.named(1), flags, file: record.object(0) }
 }
 
 fn link(record: &Record<'_>) -> What {
-    What::Link { from: record.named(0), to: record.named(1) }
+    What::Link { from: record.named(0), to: record.named(1), file: record.object(0) }
 }
 
 fn symlink(record: &Record<'_>) -> What {
-    What::Symlink { target: record.text(0), path: record.named(1) }
+    What::Symlink { target: record.text(0), path: record.named(1), file: record.object(0) }
 }
 
 fn unlink(record: &Record<'_>) -> What {
-    What::Unlink { path: record.named(0), directory: false }
+    What::Unlink { path: record.named(0), directory: false, file: record.object(0) }
 }
 
 fn unlinkat(record: &Record<'_>) -> What {
     const AT_REMOVEDIR: u64 = 0x200;
-    What::Unlink { path: record.named(0), directory: record.argument(2) & AT_REMOVEDIR != 0 }
+    What::Unlink {
+        path: record.named(0),
+        directory: record.argument(2) & AT_REMOVEDIR != 0,
+        file: record.object(0),
+    }
 }
 
 fn rmdir(record: &Record<'_>) -> What {
-    What::Unlink { path: record.named(0), directory: true }
+    What::Unlink { path: record.named(0), directory: true, file: record.object(0) }
 }
 
 fn mkdir(record: &Record<'_>) -> What {
-    What::Mkdir { path: record.named(0), mode: record.word(1) }
+    What::Mkdir { path: record.named(0), mode: record.word(1), file: record.object(0) }
 }
 
 fn mkdirat(record: &Record<'_>) -> What {
-    What::Mkdir { path: record.named(0), mode: record.word(2) }
+    What::Mkdir { path: record.named(0), mode: record.word(2), file: record.object(0) }
 }
 
 /// The number of a device as mknod(2) takes it (new_decode_dev(), include/linux/kdev_t.h).
@@ -197,11 +207,21 @@ fn device(number: u32) -> (u32, u32) {
 }
 
 fn mknod(record: &Record<'_>) -> What {
-    What::Mknod { path: record.named(0), mode: record.word(1), device: device(record.word(2)) }
+    What::Mknod {
+        path: record.named(0),
+        mode: record.word(1),
+        device: device(record.word(2)),
+        file: record.object(0),
+    }
 }
 
 fn mknodat(record: &Record<'_>) -> What {
-    What::Mknod { path: record.named(0), mode: record.word(2), device: device(record.word(3)) }
+    What::Mknod {
+        path: record.named(0),
+        mode: record.word(2),
+        device: device(record.word(3)),
+        file: record.object(0),
+    }
 }
 
 fn chmod(record: &Record<'_>) -> What {
@@ -233,7 +253,10 @@ fn setxattr(record: &Record<'_>) -> What {
 }
 
 fn chdir(record: &Record<'_>) -> What {
-    What::Chdir { path: record.path(0).unwrap_or_else(|| record.named(0)) }
+    What::Chdir {
+        path: record.path(0).unwrap_or_else(|| record.named(0)),
+        file: record.file(0).unwrap_or_else(|| record.object(0)),
+    }
 }
 
 fn dup(record: &Record<'_>) -> What {

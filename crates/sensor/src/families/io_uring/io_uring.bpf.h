@@ -39,9 +39,9 @@ static __always_inline bool is_rare_request(u8 opcode)
 	return false;
 }
 
-static __always_inline const char *name_of(struct filename *filename)
+static __always_inline u64 name_of(struct filename *filename)
 {
-	return filename ? BPF_CORE_READ(filename, name) : NULL;
+	return filename ? (u64)BPF_CORE_READ(filename, name) : 0;
 }
 
 static __noinline int request(u64 address)
@@ -55,7 +55,7 @@ static __noinline int request(u64 address)
 
 	if (!thread && !settings.host_events)
 		return 0;
-	opcode = BPF_CORE_READ(io, opcode);
+	opcode = READ(io, opcode);
 	lane = is_rare_request(opcode) ? LANE_RARE : LANE_BULK;
 	if (lane == LANE_BULK && !host.wanted[KIND_IO_URING_REQUEST])
 		return 0;
@@ -67,42 +67,44 @@ static __noinline int request(u64 address)
 	switch (opcode) {
 	case IORING_OP_OPENAT:
 	case IORING_OP_OPENAT2:
-		if (bpf_core_type_exists(struct io_open))
-			attach_kernel_text(record, 0, name_of(BPF_CORE_READ((struct io_open *)io, filename)));
+		if (bpf_core_type_exists(struct io_open)) {
+			record->head.arguments[0] = READ((struct io_open *)io, how.flags);
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_open *)io, filename)));
+		}
 		break;
 	case IORING_OP_UNLINKAT:
 		if (bpf_core_type_exists(struct io_unlink))
-			attach_kernel_text(record, 0, name_of(BPF_CORE_READ((struct io_unlink *)io, filename)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_unlink *)io, filename)));
 		break;
 	case IORING_OP_MKDIRAT:
 		if (bpf_core_type_exists(struct io_mkdir))
-			attach_kernel_text(record, 0, name_of(BPF_CORE_READ((struct io_mkdir *)io, filename)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_mkdir *)io, filename)));
 		break;
 	case IORING_OP_RENAMEAT:
 		if (bpf_core_type_exists(struct io_rename)) {
-			attach_kernel_text(record, 0, name_of(BPF_CORE_READ((struct io_rename *)io, oldpath)));
-			attach_kernel_text(record, 1, name_of(BPF_CORE_READ((struct io_rename *)io, newpath)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_rename *)io, oldpath)));
+			attach_kernel_text(RECORD_TASK, 1, name_of(BPF_CORE_READ((struct io_rename *)io, newpath)));
 		}
 		break;
 	case IORING_OP_SYMLINKAT:
 	case IORING_OP_LINKAT:
 		if (bpf_core_type_exists(struct io_link)) {
-			attach_kernel_text(record, 0, name_of(BPF_CORE_READ((struct io_link *)io, oldpath)));
-			attach_kernel_text(record, 1, name_of(BPF_CORE_READ((struct io_link *)io, newpath)));
+			attach_kernel_text(RECORD_TASK, 0, name_of(BPF_CORE_READ((struct io_link *)io, oldpath)));
+			attach_kernel_text(RECORD_TASK, 1, name_of(BPF_CORE_READ((struct io_link *)io, newpath)));
 		}
 		break;
 	case IORING_OP_CONNECT:
 		if (bpf_core_type_exists(struct io_connect))
-			attach_block(record, 0, (u64)BPF_CORE_READ((struct io_connect *)io, addr),
-				     BPF_CORE_READ((struct io_connect *)io, addr_len) & 127);
+			attach_block(RECORD_TASK, 0, (u64)BPF_CORE_READ((struct io_connect *)io, addr),
+				     READ((struct io_connect *)io, addr_len) & 127);
 		break;
 	case IORING_OP_SOCKET:
 		if (bpf_core_type_exists(struct io_socket))
-			record->head.arguments[0] = (u64)(u32)BPF_CORE_READ((struct io_socket *)io, domain) << 32 |
-						    (u32)BPF_CORE_READ((struct io_socket *)io, type);
+			record->head.arguments[0] = (u64)(u32)READ((struct io_socket *)io, domain) << 32 |
+						    (u32)READ((struct io_socket *)io, type);
 		break;
 	}
-	send(record, lane);
+	send(RECORD_TASK, lane);
 	return 0;
 }
 
@@ -117,4 +119,35 @@ SEC("tp_btf/io_uring_submit_sqe")
 int io_uring_request_sqe(u64 *ctx)
 {
 	return request(ctx[0]);
+}
+
+/* What an open came to: the file of the descriptor that it returned, where no hook told it. One that went into the
+ * ring's own table (`file_slot`) has no descriptor. The request is the second argument since 5.19. */
+SEC("tp_btf/io_uring_complete")
+int io_uring_completed(u64 *ctx)
+{
+	struct io_kiocb *io = (void *)ctx[1];
+	struct task_struct *task = current_task();
+	struct thread *thread = member(task);
+	struct record *record;
+	struct file *file;
+	u8 opcode;
+	s32 result;
+
+	if (!io || !thread || host.hooks || !bpf_core_type_exists(struct io_open))
+		return 0;
+	opcode = READ(io, opcode);
+	if (opcode != IORING_OP_OPENAT && opcode != IORING_OP_OPENAT2)
+		return 0;
+	result = READ(io, cqe.res);
+	if (result < 0 || READ((struct io_open *)io, file_slot))
+		return 0;
+	file = file_of(task, result);
+	record = record_of(RECORD_TASK);
+	if (!file || !record)
+		return 0;
+	begin_record(record, task, thread, KIND_OPEN, ENTRY_IO_URING, opcode, result, false);
+	attach_file(RECORD_TASK, 0, (u64)file);
+	send(RECORD_TASK, LANE_RARE);
+	return 0;
 }

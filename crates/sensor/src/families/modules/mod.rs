@@ -35,10 +35,16 @@ pub(crate) const CALLS: &[Call] = &[
         directory: [WORKING_DIRECTORY, 0],
         ..Call::rare(&["swapon", "swapoff", "acct"], Kind::RareCall, rare_call)
     },
+    // Databases and displays attach shared memory all day.
+    Call::bulk(&["shmget", "shmat"], Kind::RareCall, rare_call),
     Call::rare(
         &[
             "quotactl",
             "quotactl_fd",
+            "sched_setscheduler",
+            "sched_setattr",
+            "shmat",
+            "shmget",
             "fanotify_init",
             "fanotify_mark",
             "lookup_dcookie",

@@ -3,15 +3,14 @@
 SEC("tp_btf/module_load")
 int modules_loaded(u64 *ctx)
 {
-	struct module *module = (void *)ctx[0];
 	struct task_struct *task = current_task();
 	struct record *record = record_of(RECORD_TASK);
 
 	if (!record)
 		return 0;
 	begin_record(record, task, member(task), KIND_MODULE_LOADED, ENTRY_KERNEL, 0, 0, false);
-	attach_kernel_text(record, 0, (void *)module + bpf_core_field_offset(struct module, name));
-	send(record, LANE_RARE);
+	attach_kernel_text(RECORD_TASK, 0, argument_at(ctx, 0) + bpf_core_field_offset(struct module, name));
+	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }
 
@@ -27,9 +26,9 @@ static __noinline int cgroup_event(u64 cgroup_address, u64 path, u32 kind)
 	if (!record)
 		return 0;
 	begin_record(record, task, member(task), kind, ENTRY_KERNEL, 0, 0, false);
-	record->head.arguments[0] = BPF_CORE_READ(cgroup, kn, id);
-	attach_kernel_text(record, 0, (void *)path);
-	send(record, LANE_RARE);
+	record->head.arguments[0] = READ(cgroup, kn, id);
+	attach_kernel_text(RECORD_TASK, 0, path);
+	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }
 
@@ -67,6 +66,6 @@ int modules_signal(u64 *ctx)
 	record->head.container = 0;
 	fill_actor(&record->head, task);
 	record->head.arguments[0] = number;
-	send(record, LANE_RARE);
+	send(RECORD_INTERRUPT, LANE_RARE);
 	return 0;
 }

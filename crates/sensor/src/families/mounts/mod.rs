@@ -1,6 +1,6 @@
 //! Mounts, by mount(2) and by the calls that came after it.
 
-use super::{CONTEXT, Call, RETURNED, WORKING_DIRECTORY};
+use super::{CONTEXT, Call, NOTED, RETURNED, WORKING_DIRECTORY};
 use crate::event::{Text, What};
 use crate::kinds::Kind;
 use crate::record::Record;
@@ -8,7 +8,12 @@ use crate::record::Record;
 const CWD: u8 = WORKING_DIRECTORY;
 
 pub(crate) const CALLS: &[Call] = &[
-    Call { text: [1, 2, 3, 5], directory: [0, CWD], ..Call::rare(&["mount"], Kind::Mount, mount) },
+    Call {
+        text: [1, 2, 3, 5],
+        directory: [0, CWD],
+        flags: NOTED,
+        ..Call::rare(&["mount"], Kind::Mount, mount)
+    },
     Call {
         text: [1, 0, 0, 0],
         directory: [CWD, 0],
@@ -45,12 +50,13 @@ fn mount(record: &Record<'_>) -> What {
         flags: record.argument(3),
         data: record.text(3),
         source_device: (0, 0),
+        file: record.object(0),
     }
 }
 
 fn umount(record: &Record<'_>) -> What {
     let flags = if record.call_name() == "umount2" { record.argument(1) } else { 0 };
-    What::Umount { target: record.named(0), flags }
+    What::Umount { target: record.named(0), flags, file: record.object(0) }
 }
 
 fn fsopen(record: &Record<'_>) -> What {
@@ -78,11 +84,19 @@ fn fsmount(record: &Record<'_>) -> What {
 fn open_tree(record: &Record<'_>) -> What {
     // The tree itself is detached where it was cloned: its path then says nothing.
     let own = record.file(0).filter(|file| file.mount_namespace == record.head.actor.namespaces.mount);
-    What::OpenTree { path: own.map_or_else(|| record.named(0), |file| file.path), flags: record.argument(2) }
+    let file = own.unwrap_or_else(|| record.object(0));
+    let path = if file.path.text.is_empty() { record.named(0) } else { file.path.clone() };
+    What::OpenTree { path, flags: record.argument(2), file }
 }
 
 fn move_mount(record: &Record<'_>) -> What {
-    What::MoveMount { from: record.named(0), to: record.named(1), flags: record.argument(4) }
+    What::MoveMount {
+        from: record.named(0),
+        to: record.named(1),
+        flags: record.argument(4),
+        file: record.object(0),
+        onto: record.object(1),
+    }
 }
 
 /// `struct mount_attr`: set, clear, propagation, user namespace (include/uapi/linux/mount.h).
@@ -93,6 +107,7 @@ fn mount_setattr(record: &Record<'_>) -> What {
         set: record.block_u64(0),
         clear: record.block_u64(8),
         propagation: record.block_u64(16),
+        file: record.object(0),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Namespaces and credentials: calls that change what a task is, and so explain what it has gained.
 
-use super::{After, Call, EXPLAINS, NOT_ZERO, ONLY, Test, WORKING_DIRECTORY};
+use super::{After, Call, EXPLAINS, NOT_ZERO, NOTED, ONLY, Test, WORKING_DIRECTORY};
 use crate::event::{Namespaces, What};
 use crate::kinds::Kind;
 use crate::record::Record;
 
 /// CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWTIME (include/uapi/linux/sched.h).
-pub const NAMESPACE_FLAGS: u64 = 0x7e02_0080;
+const NAMESPACE_FLAGS: u64 = 0x7e02_0080;
 /// Of clone(2), whose low byte is the signal sent at exit.
 const CLONE_NAMESPACE_FLAGS: u64 = 0x7e02_0000;
 
@@ -32,11 +32,13 @@ pub(crate) const CALLS: &[Call] = &[
         text: [1, 0, 0, 0],
         directory: [WORKING_DIRECTORY, 0],
         after: After::Root,
+        flags: NOTED,
         ..Call::rare(&["chroot"], Kind::Chroot, chroot)
     },
     Call {
         text: [1, 2, 0, 0],
         directory: [WORKING_DIRECTORY, WORKING_DIRECTORY],
+        flags: NOTED,
         ..Call::rare(&["pivot_root"], Kind::PivotRoot, pivot_root)
     },
     Call {
@@ -115,15 +117,28 @@ fn clone3(record: &Record<'_>) -> What {
 }
 
 fn chroot(record: &Record<'_>) -> What {
-    What::Chroot { path: record.path(0).unwrap_or_else(|| record.named(0)) }
+    What::Chroot { path: record.path(0).unwrap_or_else(|| record.named(0)), file: record.object(0) }
 }
 
 fn pivot_root(record: &Record<'_>) -> What {
-    What::PivotRoot { new_root: record.named(0), put_old: record.named(1) }
+    What::PivotRoot { new_root: record.named(0), put_old: record.named(1), file: record.object(0) }
 }
 
+/// Identities that the call does not take are told as -1, which means "unchanged" to those that take them.
 fn setuid(record: &Record<'_>) -> What {
-    What::Setuid { call: record.call_name(), ids: [record.word(0), record.word(1), record.word(2)] }
+    let call = record.call_name();
+    let taken = if call.starts_with("setres") {
+        3
+    } else if call.starts_with("setre") {
+        2
+    } else {
+        1
+    };
+    let mut ids = [u32::MAX; 3];
+    for (position, id) in ids.iter_mut().enumerate().take(taken) {
+        *id = record.word(position);
+    }
+    What::Setuid { call, ids }
 }
 
 fn capset(record: &Record<'_>) -> What {

@@ -1,7 +1,7 @@
 //! Processes: what they execute, fork and reach into; containers, as they begin and end.
 
 use super::{Call, ONLY, PIDFD, RETURNED, Test};
-use crate::event::{File, FileId, Text, What};
+use crate::event::{File, FileId, What};
 use crate::kinds::Kind;
 use crate::record::{FLAG_ENTERED, Record};
 
@@ -139,7 +139,7 @@ fn executed(record: &Record<'_>) -> What {
         asked: record.text(0),
         arguments: record.block_texts(0),
         environment: record.block_texts(1),
-        directory: record.path(1).unwrap_or_else(Text::default),
+        directory: record.path(1).unwrap_or_default(),
         directory_mount_namespace: execution.as_ref().map_or(0, |e| e.directory_mount_namespace),
         terminal: execution.as_ref().and_then(|e| e.terminal),
         session: execution.as_ref().map_or(0, |e| e.session),

@@ -28,13 +28,14 @@ static __always_inline void count_process(u64 key, s64 change)
 
 static __always_inline struct super_block *root_of(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, fs, root.mnt, mnt_sb);
+	return READ(task, fs, root.mnt, mnt_sb);
 }
 
 /* Names of the task's cgroup, the deepest first: of the version 2 hierarchy, or where the task is at its root, of the
  * first version 1 hierarchy that has a deeper one. */
-static __noinline int attach_cgroup(struct record *record, u32 index, u64 node_address)
+__noinline int attach_cgroup(u32 which, u32 index, u64 node_address)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct kernfs_node *node = (void *)node_address;
 	u32 start, at;
@@ -62,7 +63,7 @@ static __noinline int attach_cgroup(struct record *record, u32 index, u64 node_a
 		at &= 16383;
 		if (at > RECORD_MAX + 1024)
 			break;
-		length = bpf_probe_read_kernel_str((void *)record + at, 256, BPF_CORE_READ(node, name));
+		length = bpf_probe_read_kernel_str((void *)record + at, 256, READ(node, name));
 		if (length < 0)
 			break;
 		at += length & 511;
@@ -77,13 +78,13 @@ static __always_inline bool has_parent(struct kernfs_node *node)
 	if (!node)
 		return false;
 	if (bpf_core_field_exists(node->parent))
-		return BPF_CORE_READ(node, parent) != NULL;
-	return BPF_CORE_READ((struct kernfs_node___since_6_15 *)node, __parent) != NULL;
+		return READ(node, parent) != NULL;
+	return READ((struct kernfs_node___since_6_15 *)node, __parent) != NULL;
 }
 
 static __always_inline struct kernfs_node *controller_node(struct task_struct *task, u32 controller)
 {
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct css_set *set = READ(task, cgroups);
 	struct cgroup_subsys_state *state = NULL;
 
 	bpf_probe_read_kernel(&state, sizeof(state),
@@ -131,7 +132,7 @@ static __noinline u64 container_for(struct task_struct *task, u64 member_of, boo
 	if (mount == host.mount || !host.mount)
 		return member_of;
 	root = root_of(task);
-	device = BPF_CORE_READ(root, s_dev);
+	device = READ(root, s_dev);
 	if (member_of) {
 		outer = bpf_map_lookup_elem(&containers, &member_of);
 		if (!outer || outer->mount == mount || outer->root_device != host.root_device ||
@@ -143,7 +144,7 @@ static __noinline u64 container_for(struct task_struct *task, u64 member_of, boo
 		*entered = true;
 		return *known;
 	}
-	user = BPF_CORE_READ(task, real_cred, user_ns, ns.inum);
+	user = READ(task, real_cred, user_ns, ns.inum);
 	pid = pid_namespace_of(TASK(task, thread_pid));
 	if (device == host.root_device && user == host.user && pid == host.pid)
 		return member_of;
@@ -151,7 +152,7 @@ static __noinline u64 container_for(struct task_struct *task, u64 member_of, boo
 	key = (u64)mount | (bpf_ktime_get_boot_ns() >> 20) << 32;
 	fresh.parent = member_of;
 	fresh.root_device = device;
-	fresh.root_inode = BPF_CORE_READ(task, fs, root.dentry, d_inode, i_ino);
+	fresh.root_inode = READ(task, fs, root.dentry, d_inode, i_ino);
 	fresh.mount = mount;
 	if (bpf_map_update_elem(&mount_namespaces, &mount, &key, BPF_NOEXIST)) {
 		known = bpf_map_lookup_elem(&mount_namespaces, &mount);
@@ -166,8 +167,9 @@ static __noinline u64 container_for(struct task_struct *task, u64 member_of, boo
 	return key;
 }
 
-static __noinline int attach_root(struct record *record, struct task_struct *task)
+static __always_inline int attach_root(u32 which, struct task_struct *task)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct file_part *part;
 
@@ -175,9 +177,9 @@ static __noinline int attach_root(struct record *record, struct task_struct *tas
 		return 0;
 	part = (void *)(attachment + 1);
 	__builtin_memset(part, 0, sizeof(*part));
-	part->inode = BPF_CORE_READ(task, fs, root.dentry, d_inode, i_ino);
-	part->device = BPF_CORE_READ(task, fs, root.mnt, mnt_sb, s_dev);
-	part->magic = BPF_CORE_READ(task, fs, root.mnt, mnt_sb, s_magic);
+	part->inode = READ(task, fs, root.dentry, d_inode, i_ino);
+	part->device = READ(task, fs, root.mnt, mnt_sb, s_dev);
+	part->magic = READ(task, fs, root.mnt, mnt_sb, s_magic);
 	close_attachment(record, attachment, ATTACH_FILE, 0, 0, sizeof(*part));
 	return 0;
 }
@@ -189,14 +191,15 @@ static __always_inline u32 number_of(struct task_struct *task, u32 type)
 
 	bpf_probe_read_kernel(&pid, sizeof(pid),
 			      (void *)signal + bpf_core_field_offset(struct signal_struct, pids) + type * sizeof(void *));
-	return pid ? BPF_CORE_READ(pid, numbers[0].nr) : 0;
+	return pid ? READ(pid, numbers[0].nr) : 0;
 }
 
 /* What an exec and the state at start have in common: session, file, working directory, arguments. */
-static __noinline int attach_execution(struct record *record, struct task_struct *task)
+static __always_inline int attach_execution(u32 which, struct task_struct *task)
 {
+	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
-	struct tty_struct *terminal = BPF_CORE_READ(task, signal, tty);
+	struct tty_struct *terminal = READ(task, signal, tty);
 	struct exec_part *part;
 
 	if (!attachment)
@@ -204,15 +207,15 @@ static __noinline int attach_execution(struct record *record, struct task_struct
 	part = (void *)(attachment + 1);
 	__builtin_memset(part, 0, sizeof(*part));
 	if (terminal) {
-		part->terminal_major = BPF_CORE_READ(terminal, driver, major);
-		part->terminal_minor = BPF_CORE_READ(terminal, driver, minor_start) + BPF_CORE_READ(terminal, index);
+		part->terminal_major = READ(terminal, driver, major);
+		part->terminal_minor = READ(terminal, driver, minor_start) + READ(terminal, index);
 	}
 	part->session = number_of(task, PIDTYPE_SID);
 	part->group = number_of(task, PIDTYPE_PGID);
-	part->directory_mount_namespace = mount_namespace_of(BPF_CORE_READ(task, fs, pwd.mnt));
+	part->directory_mount_namespace = mount_namespace_of(READ(task, fs, pwd.mnt));
 	close_attachment(record, attachment, ATTACH_EXEC, 0, 0, sizeof(*part));
-	attach_file(record, 0, (u64)BPF_CORE_READ(task, mm, exe_file));
-	attach_path(record, 1, (u64)BPF_CORE_READ(task, fs, pwd.mnt), (u64)BPF_CORE_READ(task, fs, pwd.dentry));
+	attach_file(which, 0, (u64)BPF_CORE_READ(task, mm, exe_file));
+	attach_path(which, 1, (u64)BPF_CORE_READ(task, fs, pwd.mnt), (u64)BPF_CORE_READ(task, fs, pwd.dentry));
 	return 0;
 }
 
@@ -241,7 +244,7 @@ int process_exec(u64 *ctx)
 		flags = HEAD_NOT_BEFORE;
 	}
 	container = container_for(task, member_of, &entered, &made);
-	helper = BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD && !thread;
+	helper = READ(task, real_parent, flags) & PF_KTHREAD && !thread;
 	told = container || settings.host_events || helper;
 	if (old_thread != tid)
 		bpf_map_delete_elem(&threads, &old_thread);
@@ -263,9 +266,9 @@ int process_exec(u64 *ctx)
 	}
 	if (made) {
 		record->head.kind = KIND_CONTAINER_STARTED;
-		attach_root(record, task);
-		attach_cgroup(record, 0, (u64)cgroup_node(task));
-		send(record, LANE_RARE);
+		attach_root(RECORD_TASK, task);
+		attach_cgroup(RECORD_TASK, 0, (u64)cgroup_node(task));
+		send(RECORD_TASK, LANE_RARE);
 		reset_record(record, KIND_EXECVE, ENTRY_KERNEL, 0, 0);
 	}
 	if (helper)
@@ -273,16 +276,16 @@ int process_exec(u64 *ctx)
 	if (entered)
 		flags |= HEAD_ENTERED;
 	record->head.flags |= flags;
-	attach_execution(record, task);
-	attach_kernel_text(record, 0, BPF_CORE_READ(binary, filename));
+	attach_execution(RECORD_TASK, task);
+	attach_kernel_text(RECORD_TASK, 0, (u64)BPF_CORE_READ(binary, filename));
 	if (!(flags & HEAD_NOT_BEFORE))
 		attach_identity(record, IDENTITY_BEFORE, &scratch->before);
-	attach_block(record, 0, BPF_CORE_READ(task, mm, arg_start),
-		     BPF_CORE_READ(task, mm, arg_end) - BPF_CORE_READ(task, mm, arg_start));
+	attach_block(RECORD_TASK, 0, READ(task, mm, arg_start),
+		     READ(task, mm, arg_end) - READ(task, mm, arg_start));
 	if (settings.environment)
-		attach_block(record, 1, BPF_CORE_READ(task, mm, env_start),
-			     BPF_CORE_READ(task, mm, env_end) - BPF_CORE_READ(task, mm, env_start));
-	send(record, LANE_RARE);
+		attach_block(RECORD_TASK, 1, READ(task, mm, env_start),
+			     READ(task, mm, env_end) - READ(task, mm, env_start));
+	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }
 
@@ -350,8 +353,8 @@ int process_fork(u64 *ctx)
 		count_process(thread->container, 1);
 	begin_record(record, parent, thread, KIND_FORK, ENTRY_KERNEL, 0, process, false);
 	record->head.arguments[0] = clone_flags(parent, child, &record->head.identity, &scratch->thread.seen);
-	attach_task(record, 0, child);
-	send(record, LANE_RARE);
+	attach_task(record, 0, (u64)child);
+	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }
 
@@ -381,7 +384,7 @@ int process_exit(u64 *ctx)
 	if (!status)
 		status = TASK(task, exit_code);
 	record->head.arguments[0] = status;
-	send(record, LANE_RARE);
+	send(RECORD_TASK, LANE_RARE);
 	if (!thread)
 		return 0;
 	key = thread->container;
@@ -399,7 +402,7 @@ int process_exit(u64 *ctx)
 	bpf_map_delete_elem(&mount_namespaces, &tid);
 	bpf_map_delete_elem(&budgets, &key);
 	reset_record(record, KIND_CONTAINER_ENDED, ENTRY_KERNEL, 0, 0);
-	send(record, LANE_RARE);
+	send(RECORD_TASK, LANE_RARE);
 	return 0;
 }
 
@@ -407,21 +410,21 @@ int process_exit(u64 *ctx)
  * of all is not looked for by its number, since some hosts hide it. */
 static __always_inline void find_host(struct task_struct *task)
 {
-	u32 mount = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	u32 mount = READ(task, nsproxy, mnt_ns, ns.inum);
 
 	if (task->flags & PF_KTHREAD) {
 		if (host.mount)
 			return;
 		host.pid = pid_namespace_of(task->thread_pid);
-		host.user = BPF_CORE_READ(task, real_cred, user_ns, ns.inum);
+		host.user = READ(task, real_cred, user_ns, ns.inum);
 		host.mount = mount;
 		return;
 	}
-	if (host.mount && mount == host.mount)
-		host.root_device = BPF_CORE_READ(task, fs, root.mnt, mnt_sb, s_dev);
+	if (!host.root_device && host.mount && mount == host.mount)
+		host.root_device = READ(task, fs, root.mnt, mnt_sb, s_dev);
 }
 
-/* The state at start: a first run stops at finding the host, a second one tells of every task. */
+/* The state at start: a first run finds the host, a second one tells of every task. */
 SEC("iter/task")
 int process_before(struct bpf_iter__task *ctx)
 {
@@ -436,11 +439,11 @@ int process_before(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	tid = task->pid;
-	if (!host.root_device) {
+	if (!host.found) {
 		find_host(task);
 		return 0;
 	}
-	if (task->flags & PF_KTHREAD || !BPF_CORE_READ(task, nsproxy))
+	if (task->flags & PF_KTHREAD || !READ(task, nsproxy))
 		return 0;
 	scratch = exec_scratch(RECORD_ITERATOR);
 	record = record_of(RECORD_ITERATOR);
@@ -469,8 +472,8 @@ int process_before(struct bpf_iter__task *ctx)
 	record->head.cpu = 0;
 	if (made) {
 		record->head.kind = KIND_CONTAINER_STARTED;
-		attach_root(record, task);
-		attach_cgroup(record, 0, (u64)cgroup_node(task));
+		attach_root(RECORD_ITERATOR, task);
+		attach_cgroup(RECORD_ITERATOR, 0, (u64)cgroup_node(task));
 		size = record->head.size;
 		if (size > sizeof(*record))
 			size = sizeof(*record);
@@ -478,7 +481,7 @@ int process_before(struct bpf_iter__task *ctx)
 		reset_record(record, KIND_EXECVE, ENTRY_BEFORE, 0, 0);
 	}
 	record->head.flags |= HEAD_NOT_BEFORE;
-	attach_execution(record, task);
+	attach_execution(RECORD_ITERATOR, task);
 	size = record->head.size;
 	if (size > sizeof(*record))
 		size = sizeof(*record);

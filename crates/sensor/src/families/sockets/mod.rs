@@ -1,7 +1,7 @@
 //! Sockets: what they are is read from the kernel's socket; where they go from the kernel's too once connected, and from
 //! the memory of the process where the call failed.
 
-use super::{Call, Program, Test};
+use super::{Call, NOTED, Program, Test};
 use crate::event::{Address, Source, Text, What};
 use crate::kinds::Kind;
 use crate::record::{Record, string};
@@ -23,16 +23,29 @@ pub(crate) const CALLS: &[Call] = &[
         test: Test::Number(1, UNUSUAL_FAMILIES),
         ..Call::bulk(&["socket", "socketpair"], Kind::Socket, socket)
     },
-    socket_call(&["connect"], Kind::Connect, 2, connect),
+    Call { flags: NOTED, ..socket_call(&["connect"], Kind::Connect, 2, connect) },
     socket_call(&["bind"], Kind::Bind, 2, bind),
     socket_call(&["listen"], Kind::Listen, 0, listen),
     socket_call(&["accept", "accept4"], Kind::Accept, 0, accept),
     socket_call(&["sendto"], Kind::Send, 5, send),
     socket_call(&["sendmsg", "sendmmsg"], Kind::Send, 0, send),
-    socket_call(&["recvfrom", "recvmsg", "recvmmsg"], Kind::Receive, 0, receive),
+    socket_call(&["recvfrom", "recvmmsg"], Kind::Receive, 0, receive),
+    Call { program: Program::Received, ..socket_call(&["recvmsg"], Kind::Receive, 0, receive) },
     // The 32-bit table's multiplexer: the arguments are in memory, so only what was called is told.
     Call { block: (2, 24), ..Call::rare(&["socketcall"], Kind::Socket, socketcall) },
 ];
+
+/// What comes with a call of another kind, and what a security hook tells of io_uring.
+pub(crate) fn decode(kind: Kind, record: &Record<'_>) -> Option<What> {
+    match kind {
+        Kind::ReceivedFile => Some(What::ReceivedFile {
+            file: record.file(0).unwrap_or_default(),
+            descriptor: record.word(0) as i32,
+        }),
+        Kind::Connect => Some(connect(record)),
+        _ => None,
+    }
+}
 
 /// A `struct sockaddr` as the process gave it.
 pub(crate) fn address_of(bytes: &[u8]) -> Option<Address> {
@@ -77,16 +90,12 @@ pub(crate) fn address_of_block(record: &Record<'_>) -> Option<Address> {
 
 /// Where a connected socket goes, as the kernel has it; as the process asked for where it has none.
 fn remote(record: &Record<'_>) -> Option<Address> {
-    if let Some(socket) = record.socket() {
-        if let Some((address, port)) = socket.remote
-            && port != 0
-            && record.head.result >= 0
-        {
-            return Some(Address::Internet { address, port });
-        }
-        if !socket.peer_address.is_empty() {
-            return Some(Address::Unix { path: unix_path(socket.peer_address, Source::Kernel) });
-        }
+    if let Some(socket) = record.socket()
+        && let Some((address, port)) = socket.remote
+        && port != 0
+        && record.head.result >= 0
+    {
+        return Some(Address::Internet { address, port });
     }
     address_of_block(record)
 }
@@ -124,6 +133,10 @@ fn connect(record: &Record<'_>) -> What {
         family,
         kind,
         peer: socket.as_ref().and_then(|socket| socket.peer),
+        bound: socket
+            .as_ref()
+            .filter(|socket| !socket.peer_address.is_empty())
+            .map(|socket| unix_path(socket.peer_address, Source::Kernel)),
         peer_file: socket.map(|socket| socket.peer_file).unwrap_or_default(),
     }
 }
