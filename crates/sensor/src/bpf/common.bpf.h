@@ -305,6 +305,16 @@ static __always_inline struct record *record_of(u32 which)
 	return bpf_map_lookup_elem(&records, &which);
 }
 
+/* Where the entry of a level stands in `struct pid`, and something in it. Levels end at 32 (MAX_PID_NS_LEVEL), entries
+ * have 16 bytes; a pointer that the verifier of 6.1 knows takes no number without such a bound. */
+static __always_inline u64 level_offset(u32 level, u32 within)
+{
+	u64 at = (u64)level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct pid, numbers) + within;
+
+	asm volatile("" : "+r"(at));
+	return at & 1023;
+}
+
 /* A task's number in its own pid namespace. `pid` may be any pointer. */
 static __always_inline u32 inside_number(struct pid *pid)
 {
@@ -315,8 +325,7 @@ static __always_inline u32 inside_number(struct pid *pid)
 		return 0;
 	level = READ(pid, level);
 	bpf_probe_read_kernel(&upid.nr, sizeof(upid.nr),
-			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+			      (void *)pid + level_offset(level, bpf_core_field_offset(struct upid, nr)));
 	return upid.nr;
 }
 
@@ -329,8 +338,7 @@ static __always_inline u32 pid_namespace_of(struct pid *pid)
 		return 0;
 	level = READ(pid, level);
 	bpf_probe_read_kernel(&ns, sizeof(ns),
-			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
+			      (void *)pid + level_offset(level, bpf_core_field_offset(struct upid, ns)));
 	return ns ? READ(ns, ns.inum) : 0;
 }
 
