@@ -19,7 +19,7 @@ pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
                 continue;
             }
             let place = finding.evidence.iter().find_map(|e| e.origin.place()).or(subject.place.as_ref());
-            let Some(place) = place.filter(|p| file(&p.path).is_some()) else { continue };
+            let Some((place, path)) = place.and_then(|p| Some((p, file(&p.path)?))) else { continue };
             issues.push(json!({
                 "type": "issue",
                 "check_name": finding.technique().id,
@@ -27,7 +27,7 @@ pub fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
                 "categories": ["Security"],
                 "severity": severity(finding.severity),
                 "fingerprint": finding.fingerprint,
-                "location": { "path": place.path, "lines": { "begin": place.line.max(1) } },
+                "location": { "path": path, "lines": { "begin": place.line.max(1) } },
             }));
         }
     }

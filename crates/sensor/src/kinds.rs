@@ -23,7 +23,7 @@ macro_rules! kinds {
                 }
             }
 
-            #[cfg(any(feature = "loader", test))]
+            #[cfg(any(test, feature = "loader"))]
             pub(crate) fn from_number(number: u16) -> Option<Kind> {
                 match number {
                     $($number => Some(Kind::$name),)*

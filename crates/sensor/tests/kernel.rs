@@ -230,7 +230,7 @@ fn namespaces_and_credentials_are_told_with_what_they_were_before() {
     assert!(has(&|what| matches!(what, What::Unshare { flags: 0x4000_0000, .. })));
     assert!(has(&|what| matches!(what, What::Unshare { flags: 0x1000_0000, .. })));
     assert!(has(&|what| matches!(what, What::Setuid { call, ids } if call == "setresuid" && ids[0] == 1000)));
-    assert!(has(&|what| matches!(what, What::Chroot { path } if path.text == "/")));
+    assert!(has(&|what| matches!(what, What::Chroot { path, .. } if path.text == "/")));
     assert!(!has(&|what| matches!(what, What::UnexplainedGain { .. })));
     let lowered = events.iter().find(|event| {
         matches!(&event.what, What::Execve { before, .. } if before.uid == 1000)

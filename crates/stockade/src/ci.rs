@@ -82,9 +82,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     }
     let base = base(arguments.base.as_deref())?;
     let (context, _) = context_of(&arguments.context, &targets)?;
-    let read = |overlay: &Overlay| gather(&targets, &[], &[], &context, overlay, &mut Input::default());
-    let before = read(&overlay_of(&base)?)?;
-    let mut world = read(&Overlay::new())?;
+    let read = |targets: &[String], overlay: &Overlay| {
+        gather(targets, &[], &[], &context, overlay, &mut Input::default())
+    };
+    let earlier = Earlier::of(&base)?;
+    // What was deleted is not met on a walk through what is there.
+    let deleted = earlier.deleted.iter().filter(|path| targets.iter().any(|t| is_below(path, t))).cloned();
+    let earlier_targets: Vec<String> = targets.iter().cloned().chain(deleted).collect();
+    let before = read(&earlier_targets, &earlier.overlay)?;
+    let mut world = read(&targets, &Overlay::new())?;
     not_new(&mut world, &before);
 
     let baseline = Baseline::of(&before, &judge::judge(&before, OPTIONS), env!("CARGO_PKG_VERSION"));
@@ -255,48 +261,68 @@ fn git(arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The texts that files of the tree had at a revision, for those that differ. A file that is new since is empty; one that was
-/// renamed has its old text under its new name.
-fn overlay_of(base: &str) -> anyhow::Result<Overlay> {
-    let mut overlay = Overlay::new();
-    let mut put = |path: &str, text: Arc<str>| {
-        // As a folder that is walked, and as a name on the command line.
-        overlay.insert(path.into(), text.clone());
-        overlay.insert(format!("./{path}").into(), text);
-    };
-    let listed = git(&["diff", "--name-status", "--relative", "-M", "-z", base, "--"])?;
-    let listed = String::from_utf8_lossy(&listed).into_owned();
-    let mut fields = listed.split('\0').filter(|f| !f.is_empty());
-    let mut count = 0usize;
-    while let Some(status) = fields.next() {
-        let Some(first) = fields.next() else { break };
-        let (old, new) = match status.as_bytes().first() {
-            Some(b'R' | b'C') => (Some(first), fields.next().unwrap_or(first)),
-            Some(b'A') => (None, first),
-            Some(b'D') => continue,
-            _ => (Some(first), first),
-        };
-        count += 1;
-        if count > MAX_FILES {
-            bail!("more than {MAX_FILES} files changed; name a nearer revision with --base");
+/// Whether a file would be met on the way through a target.
+fn is_below(path: &str, target: &str) -> bool {
+    let target = target.trim_start_matches("./").trim_end_matches('/');
+    matches!(target, "" | ".")
+        || path.strip_prefix(target).is_some_and(|r| r.is_empty() || r.starts_with('/'))
+}
+
+/// The tree at a revision, as far as it differs from the one that is there.
+struct Earlier {
+    /// The texts that files had. A file that is new since is empty; one that was renamed has its old text under its new
+    /// name.
+    overlay: Overlay,
+    /// Files that are there no more; their texts are in the overlay.
+    deleted: Vec<String>,
+}
+
+impl Earlier {
+    fn of(base: &str) -> anyhow::Result<Earlier> {
+        let mut earlier = Earlier { overlay: Overlay::new(), deleted: Vec::new() };
+        let listed = git(&["diff", "--name-status", "--relative", "-M", "-z", base, "--"])?;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let mut fields = listed.split('\0').filter(|f| !f.is_empty());
+        let mut count = 0usize;
+        while let Some(status) = fields.next() {
+            let Some(first) = fields.next() else { break };
+            let (old, new) = match status.as_bytes().first() {
+                Some(b'R' | b'C') => (Some(first), fields.next().unwrap_or(first)),
+                Some(b'A') => (None, first),
+                Some(b'D') => {
+                    earlier.deleted.push(first.to_owned());
+                    (Some(first), first)
+                }
+                _ => (Some(first), first),
+            };
+            count += 1;
+            if count > MAX_FILES {
+                bail!("more than {MAX_FILES} files changed; name a nearer revision with --base");
+            }
+            let text = match old {
+                Some(old) => git(&["show", &format!("{base}:./{old}")])?,
+                None => Vec::new(),
+            };
+            earlier.put(new, String::from_utf8_lossy(&text).into());
         }
-        let text = match old {
-            Some(old) => git(&["show", &format!("{base}:./{old}")])?,
-            None => Vec::new(),
-        };
-        put(new, String::from_utf8_lossy(&text).into());
-    }
-    // Files that git does not know yet are new, too.
-    let untracked = git(&["ls-files", "--others", "--exclude-standard", "-z"])?;
-    let untracked: BTreeSet<String> = String::from_utf8_lossy(&untracked)
-        .split('\0')
-        .filter(|f| !f.is_empty())
-        .map(str::to_owned)
-        .collect();
-    for path in untracked.iter().take(MAX_FILES) {
-        if Path::new(path).is_file() {
-            put(path, "".into());
+        // Files that git does not know yet are new, too.
+        let untracked = git(&["ls-files", "--others", "--exclude-standard", "-z"])?;
+        let untracked: BTreeSet<String> = String::from_utf8_lossy(&untracked)
+            .split('\0')
+            .filter(|f| !f.is_empty())
+            .map(str::to_owned)
+            .collect();
+        for path in untracked.iter().take(MAX_FILES) {
+            if Path::new(path).is_file() {
+                earlier.put(path, "".into());
+            }
         }
+        Ok(earlier)
     }
-    Ok(overlay)
+
+    /// As a folder that is walked names it, and as the command line does.
+    fn put(&mut self, path: &str, text: Arc<str>) {
+        self.overlay.insert(path.into(), text.clone());
+        self.overlay.insert(format!("./{path}").into(), text);
+    }
 }

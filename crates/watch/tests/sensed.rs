@@ -15,6 +15,8 @@ use watch::containers::{Live, News};
 use watch::trail::{Action, Raised, Record, Source};
 
 const IMAGE: &str = "stockade-test-busybox";
+/// A machine may be busy with much else.
+const LIMIT: Duration = Duration::from_secs(60);
 const DOCKER: &[&str] = &["/usr/bin/docker", "-H", "unix:///run/docker.sock"];
 
 fn docker(arguments: &[&str]) -> String {
@@ -85,8 +87,9 @@ fn containers_that_live_for_a_moment_are_named_and_judged() {
     });
     let prefix = format!("stockade-brief-{}-", std::process::id());
     let of_it = |live: &&Live| live.container.name.as_deref().is_some_and(|name| name.starts_with(&prefix));
-    both.until("names of all", |_, all| (all.iter().filter(of_it).count() == MANY).then_some(()));
+    both.until("that they have run", |_, _| work.is_finished().then_some(()));
     work.join().unwrap();
+    both.until("names of all", |_, all| (all.iter().filter(of_it).count() == MANY).then_some(()));
     both.until("verdicts of all", |_, all| {
         let judged = all.iter().filter(of_it).filter(|live| live.container.verdict.is_some());
         (judged.count() == MANY).then_some(())

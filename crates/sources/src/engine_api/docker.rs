@@ -222,8 +222,8 @@ fn reloaded(client: &Client<'_>, info: &Field<'_>) -> Option<Arc<str>> {
     let bytes = http::get(client.endpoint, &path).ok()?;
     let events =
         bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let reloads = events.filter(|event| event["Action"] == "reload" && event["Type"] == "daemon");
-    let time = reloads.last()?["time"].as_i64()?;
+    let mut reloads = events.filter(|event| event["Action"] == "reload" && event["Type"] == "daemon");
+    let time = reloads.next_back()?["time"].as_i64()?;
     let time = jiff::Timestamp::from_second(time).ok()?;
     Some(format!("settings reloaded {time}").into())
 }

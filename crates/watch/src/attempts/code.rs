@@ -239,7 +239,9 @@ fn raised_by_execve(event: &Event) -> Option<Object> {
     // capabilities gives more.
     let raised = after.effective & !before.effective;
     let became_root = before.euid != 0 && after.euid == 0;
-    if *entered || raised == 0 && !became_root {
+    // What it had before is not always known, as of a container's first program.
+    let known = *before != Credentials::default();
+    if !known || *entered || raised == 0 && !became_root {
         return None;
     }
     Some(path_of(file))

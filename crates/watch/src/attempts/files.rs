@@ -20,11 +20,13 @@ impl Access {
     pub const WRITE: Access = Access(2);
     /// Made, linked, renamed or removed.
     pub const NAME: Access = Access(4);
-    /// Its mode, owner, attributes or flags changed.
+    /// Its mode, owner or attributes changed.
     pub const META: Access = Access(8);
     pub const EXECUTE: Access = Access(16);
     /// Entered, or made the root: chdir(2), chroot(2), pivot_root(2).
     pub const ENTER: Access = Access(32);
+    /// By ioctl(2), which asks as well as changes.
+    pub const CONTROL: Access = Access(64);
 
     pub fn meets(self, other: Access) -> bool {
         self.0 & other.0 != 0
@@ -61,6 +63,7 @@ impl<'de> Deserialize<'de> for Access {
                 "meta" => Access::META,
                 "execute" => Access::EXECUTE,
                 "enter" => Access::ENTER,
+                "control" => Access::CONTROL,
                 other => {
                     return Err(serde::de::Error::custom(format!("`{other}` is no way to touch a file")));
                 }
@@ -261,7 +264,7 @@ pub(super) fn each<'a>(what: &'a What, see: &mut dyn FnMut(View<'a>)) {
         What::Chmod { file, .. } | What::Chown { file, .. } | What::Setxattr { file, .. } => {
             view(file, &file.path, Access::META);
         }
-        What::Ioctl { file, .. } => view(file, &file.path, Access::META),
+        What::Ioctl { file, .. } => view(file, &file.path, Access::CONTROL),
         What::Chdir { file, path } | What::Chroot { file, path } => view(file, path, Access::ENTER),
         What::PivotRoot { file, new_root, .. } => view(file, new_root, Access::ENTER),
         What::Execve { file, asked, .. } => view(file, asked, Access::EXECUTE),
@@ -425,11 +428,12 @@ impl FileLook {
                 .map(|k| k.name())
                 .collect();
         }
-        const BY: [(Access, &str); 6] = [
+        const BY: [(Access, &str); 7] = [
             (Access::READ, "file read"),
             (Access::WRITE, "file written"),
             (Access::NAME, "file named"),
-            (Access::META, "mode or flags set"),
+            (Access::META, "mode, owner or attributes set"),
+            (Access::CONTROL, "ioctl"),
             (Access::EXECUTE, "file executed"),
             (Access::ENTER, "folder entered"),
         ];

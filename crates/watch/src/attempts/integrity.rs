@@ -140,7 +140,7 @@ impl Integrity {
         entries.flatten().filter(live).map(|e| e.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Modules that own a symbol: `ffffffffc0000000 t name	[module]`. Programs of BPF stand there as `[bpf]`, and
+    /// Modules that own a symbol: `ffffffffc0000000 t name [module]`. Programs of BPF stand there as `[bpf]`, and
     /// what ftrace and kprobes made under names that begin with two underscores.
     fn in_symbols(&self) -> BTreeSet<String> {
         let mut modules: BTreeSet<String> = BTreeSet::new();

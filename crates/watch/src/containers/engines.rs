@@ -70,6 +70,10 @@ pub(super) fn owner(place: &Place) -> u32 {
 
 /// Follows one engine until the program ends.
 pub(super) fn follow(shared: &Shared, number: usize, place: &Place) {
+    // Its containers are judged with the host's facts, which the reader finds out first.
+    while !shared.stops() && shared.host.get().is_none() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let mut heard = Heard::default();
     let mut pause = FIRST_PAUSE;
     // Since when nothing was heard, and whether the engine itself was away.

@@ -130,6 +130,15 @@ impl<'a> View<'a> {
         render::parameter(self.context(), &self.event, place)
     }
 
+    /// Writes the event into a capture; of a live event also the one that began the call. What the state knows must
+    /// have been written before ([`State::write`]).
+    pub fn write<W: std::io::Write>(&self, writer: &mut capture::Writer<W>) -> Result<(), capture::Error> {
+        if let Some(begun) = &self.begun {
+            writer.event(begun)?;
+        }
+        writer.event(&self.event)
+    }
+
     /// A field by its name, for people and tests.
     pub fn named(&self, name: &str) -> Option<Value<'_>> {
         rules::Event::field(self, &Field::parse(name).ok()?)

@@ -233,3 +233,59 @@ fn every_kind_of_flags_has_the_number_of_the_capture() {
     assert_eq!(values::open_flags(0o4_010_000, false, false), 1 | 16 | 128, "O_SYNC has the bits of O_DSYNC");
     assert_eq!(values::clone_flags(0x2000_0000 | 0x2_0000), 64 | 32);
 }
+
+/// Around an alert, live events are kept as a capture that others read.
+#[test]
+fn live_events_are_written_as_a_capture_that_sysdig_reads() {
+    let mut live = live();
+    live.view(&event(open("/etc/hosts", 0, 3), 3, false));
+    let mut writer = capture::Writer::new(Vec::new(), true).unwrap();
+    live.state().write(&mut writer).unwrap();
+    let address = Address::Internet { address: "10.0.0.9".parse().unwrap(), port: 443 };
+    let connect =
+        What::Connect { address, family: 2, kind: 1, peer: None, bound: None, peer_file: FileId::default() };
+    for what in [
+        (open("/etc/shadow", O_WRONLY, 4), 4),
+        (What::Close { descriptor: 4 }, 0),
+        (connect, 0),
+        (What::Unlink { path: text("/tmp/x"), directory: false, file: File::default() }, 0),
+        (What::Setuid { call: "setuid".into(), ids: [0; 3] }, -1),
+    ] {
+        let mut told = event(what.0, what.1, false);
+        if let What::Setuid { .. } = told.what {
+            told.entry = Entry::SystemCall(sensor::call_number("setuid", false).unwrap());
+        }
+        live.view(&told).unwrap().write(&mut writer).unwrap();
+    }
+    let file = std::env::temp_dir().join(format!("stockade-live-{}.scap", std::process::id()));
+    std::fs::write(&file, writer.finish().unwrap()).unwrap();
+    let mut replay = crate::replay::Replay::open(&file).unwrap();
+    let mut ours = Vec::new();
+    replay.for_each(|view| {
+        let field = |name| said(view, name).unwrap_or_else(|| "<NA>".into());
+        let line =
+            ["evt.dir", "evt.type", "evt.res", "fd.name", "proc.name", "user.uid", "proc.ppid"].map(field);
+        ours.push(line.join(" "));
+        true
+    });
+    assert!(replay.faults().is_empty());
+    assert_eq!(ours[1], "< openat SUCCESS /etc/shadow sh 33 50");
+    let output = std::process::Command::new("sysdig")
+        .args(["-r".as_ref(), file.as_os_str()])
+        .args(["-p", "*%evt.dir %evt.type %evt.res %fd.name %proc.name %user.uid %proc.ppid"])
+        .output();
+    std::fs::remove_file(&file).unwrap();
+    let Ok(output) = output else {
+        eprintln!("skipped: sysdig is not installed");
+        return;
+    };
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let theirs: Vec<&str> = printed.lines().collect();
+    // A close of what was opened before, and a connection of a socket that was made before, are named by a sensor's
+    // events alone in ours.
+    let names =
+        |lines: &[String]| lines.iter().map(|l| l.split(' ').take(3).collect::<Vec<_>>().join(" ")).collect();
+    let (ours, theirs): (Vec<String>, Vec<String>) =
+        (names(&ours), names(&theirs.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()));
+    assert_eq!(ours, theirs);
+}

@@ -337,27 +337,31 @@ impl State {
         users.chain(groups.map(|((_, gid), name)| Account::Group(list::Group { gid: *gid, name })))
     }
 
-    /// Writes what is known now as the lists that a capture begins with.
-    pub fn write_lists<W: std::io::Write>(&self, out: &mut capture::Writer<W>) -> Result<(), capture::Error> {
-        out.machine(&list::Machine {
-            processors: self.machine.processors,
-            memory_bytes: self.machine.memory_bytes,
-            highest_pid: self.machine.highest_pid,
-            host_name: &self.machine.host_name,
+    /// Writes all that is known as the lists that a capture begins with.
+    pub fn write<W: std::io::Write>(&self, writer: &mut capture::Writer<W>) -> Result<(), capture::Error> {
+        let machine = &self.machine;
+        writer.machine(&list::Machine {
+            processors: machine.processors,
+            memory_bytes: machine.memory_bytes,
+            highest_pid: machine.highest_pid,
+            host_name: &machine.host_name,
         })?;
-        out.interfaces(self.interfaces.iter().map(|interface| list::Interface {
+        writer.interfaces(self.interfaces.iter().map(|interface| list::Interface {
             name: &interface.name,
             address: interface.address,
             netmask: interface.netmask,
             broadcast: interface.broadcast,
             link_speed: interface.link_speed,
         }))?;
-        out.accounts(self.accounts())?;
-        out.processes(self.threads().map(Thread::to_list))?;
-        for thread in self.threads().filter(|thread| thread.is_leader()) {
-            if let Some(table) = self.descriptors(thread) {
-                out.descriptors(thread.thread, table.iter().map(|(number, held)| held.to_list(number)))?;
-            }
+        writer.accounts(self.accounts())?;
+        // A reader shares a leader's descriptors with its threads: leaders come first.
+        let known = || self.threads().filter(|thread| !thread.placeholder);
+        let leaders = known().filter(|thread| thread.is_leader());
+        let others = known().filter(|thread| !thread.is_leader());
+        writer.processes(leaders.chain(others).map(Thread::to_list))?;
+        for thread in known() {
+            let Some(table) = self.descriptors(thread).filter(|table| !table.is_empty()) else { continue };
+            writer.descriptors(thread.thread, table.iter().map(|(number, found)| found.to_list(number)))?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod containers;
 mod detected;
 mod expected;
 mod observed;
+mod ordinary;
 
 use containers::{Strength, runtime};
 use detected::Detected;
