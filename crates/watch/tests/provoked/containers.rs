@@ -150,8 +150,28 @@ impl Room {
     }
 }
 
+impl Room {
+    /// An overlay over this root, as engines make them; the root itself where the kernel has none.
+    fn layered(&self, root: &Path) -> io::Result<PathBuf> {
+        let [upper, work, merged] = ["upper", "work", "merged"].map(|name| self.path.join(name));
+        for folder in [&upper, &work, &merged] {
+            fs::create_dir_all(folder)?;
+        }
+        let options =
+            format!("lowerdir={},upperdir={},workdir={}", root.display(), upper.display(), work.display());
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged).stderr(Stdio::null());
+        let mounted = mount.status().is_ok_and(|status| status.success());
+        Ok(if mounted { merged } else { root.to_owned() })
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
+        let merged = self.path.join("merged");
+        if merged.exists() {
+            let _ = Command::new("umount").arg(&merged).stderr(Stdio::null()).status();
+        }
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -272,6 +292,7 @@ fn runc(
     std::os::unix::fs::symlink("busybox", root.join("bin/sh"))?;
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
     fs::write(root.join("etc/group"), "root:x:0:\n")?;
+    let root = room.layered(&root)?;
     let weak = strength != Strength::Sound;
     let capabilities: Vec<String> = DEFAULT_CAPABILITIES
         .iter()
@@ -307,10 +328,9 @@ fn runc(
         linux.insert("seccomp".to_owned(), filter());
     }
     let arguments: Vec<&str> = std::iter::once("/provoke").chain(arguments.iter().copied()).collect();
-    let config = json!({
+    let mut config = json!({
         "ociVersion": "1.0.2",
-        "root": {"path": "root", "readonly": false},
-        "hostname": "provoked",
+        "root": {"path": root, "readonly": false},
         "process": {
             "terminal": false, "cwd": "/", "args": arguments, "env": ["PATH=/bin"],
             "user": {"uid": 0, "gid": 0},
@@ -319,6 +339,10 @@ fn runc(
         "mounts": mounts,
         "linux": linux,
     });
+    // The name of the host stays as it is.
+    if let Some(config) = config.as_object_mut().filter(|_| own.contains(&"uts")) {
+        config.insert("hostname".to_owned(), json!("provoked"));
+    }
     fs::write(room.path.join("config.json"), serde_json::to_vec(&config)?)?;
     let name = room.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let state = room.path.join("state");
