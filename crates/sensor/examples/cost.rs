@@ -2,7 +2,8 @@
 //! beside bpftrace counting the same calls where it is installed.
 //!
 //! `cargo run --release -p sensor --features loader --example cost [SECONDS]` as root. Workers are this program again,
-//! in mount and pid namespaces of their own (`unshare`), so that they count as containers.
+//! in mount and pid namespaces of their own (`unshare`), so that they count as containers, and open a file on overlayfs
+//! as containers do.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -92,10 +93,13 @@ fn rare() -> Result<(), Failure> {
 // ---- the measurement ----
 
 fn worker(what: &str) -> Result<Child, Failure> {
+    let script = "mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work /mnt/merged && \
+                  mount -t overlay overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /mnt/merged && \
+                  mount --bind /mnt/merged /etc; exec \"$0\" work \"$1\"";
     Ok(Command::new("unshare")
-        .args(["-m", "-p", "--fork", "--kill-child"])
+        .args(["-m", "-p", "--fork", "--kill-child", "sh", "-c", script])
         .arg(std::env::current_exe()?)
-        .args(["work", what])
+        .arg(what)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?)
@@ -184,7 +188,7 @@ fn measure(seconds: u64) -> Result<(), Failure> {
 fn costs() -> Result<(), Failure> {
     let none = |_: &Event| false;
     println!("{:<46} {:>10} {:>12} {:>8}", "", "ns a call", "added ns", "ratio");
-    for (what, name) in [("getpid", "getpid"), ("open", "open and close of one file")] {
+    for (what, name) in [("getpid", "getpid"), ("open", "open and close of one file (overlayfs)")] {
         let before = timed(what)?;
         let mut rows = Vec::new();
         let sensor = run(Options::default(), none)?;
@@ -217,7 +221,24 @@ fn costs() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Opens that three flooders make in a second without a sensor.
+fn flood_without(seconds: u64) -> Result<f64, Failure> {
+    let mut floods = (0..3).map(|_| worker("flood")).collect::<Result<Vec<_>, _>>()?;
+    std::thread::sleep(Duration::from_millis(500));
+    for child in &mut floods {
+        child.stdin.as_mut().ok_or("no input")?.write_all(b"go\n")?;
+    }
+    std::thread::sleep(Duration::from_secs(seconds));
+    let mut made = 0u64;
+    for child in floods {
+        made += String::from_utf8_lossy(&child.wait_with_output()?.stdout).trim().parse::<u64>()?;
+    }
+    Ok(made as f64 / seconds as f64)
+}
+
 fn losses(seconds: u64) -> Result<(), Failure> {
+    let without = flood_without(seconds.min(5))?;
+    println!("\nflood of three without a sensor: {:.2} M opens/s", without / 1e6);
     let keep = |event: &Event| {
         matches!(&event.what, What::Blind { .. } | What::Chroot { .. } | What::Tampering { .. })
             || matches!(&event.what, What::Open { file, .. } if file.path.text == FLOODED)

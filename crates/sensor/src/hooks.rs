@@ -73,7 +73,14 @@ fn attach(base: &Object, wanted: &HashSet<&str>) -> Result<Hooks, String> {
         let asked = program.name().to_str().is_some_and(|name| wanted.contains(name));
         program.set_autoload(asked);
     }
-    let object = open.load().map_err(reason)?;
+    crate::loader::said();
+    let object = open.load().map_err(|error| {
+        let said = crate::loader::said();
+        // The line in which the verifier says what it does not take, without what libbpf wraps around it.
+        let around = ["libbpf:", "--", "processed "];
+        let why = said.lines().rev().find(|line| !around.iter().any(|text| line.starts_with(text)));
+        why.map_or_else(|| format!("{error:#}"), |why| format!("{error:#}: {why}"))
+    })?;
     let mut links = Vec::new();
     for program in
         object.progs_mut().filter(|program| program.name().to_str().is_some_and(|n| wanted.contains(n)))

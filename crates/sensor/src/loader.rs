@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libbpf_rs::btf::{Btf, BtfType};
@@ -41,13 +42,6 @@ fn kernel(what: &str) -> impl Fn(libbpf_rs::Error) -> Error + '_ {
     move |error| Error::Kernel { what: what.to_owned(), error: format!("{error:#}") }
 }
 
-/// With STOCKADE_SENSOR_LOG set, what libbpf and the kernel's verifier say of programs that are refused goes to standard
-/// error.
-fn print() -> Option<(libbpf_rs::PrintLevel, libbpf_rs::PrintCallback)> {
-    std::env::var_os("STOCKADE_SENSOR_LOG")?;
-    Some((libbpf_rs::PrintLevel::Warn, |_, text| eprint!("{text}")))
-}
-
 /// What to watch, and how much room to give it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -68,9 +62,6 @@ pub struct Options {
     /// Threads of containers that are followed, and containers.
     pub threads: u32,
     pub containers: u32,
-    /// A directory of a BPF file system where the links are pinned: they then outlive the sensor, which takes them up
-    /// again at its next start.
-    pub pin: Option<std::path::PathBuf>,
     /// Try the layer of security hooks.
     pub hooks: bool,
     /// Load this variant of the programs, and not the fastest that loads.
@@ -90,7 +81,6 @@ impl Default for Options {
             budget: 5_000,
             threads: 32_768,
             containers: 8_192,
-            pin: None,
             hooks: true,
             variant: None,
         }
@@ -184,7 +174,7 @@ impl Sensor {
         if !cfg!(target_arch = "x86_64") {
             return Err(Error::Machine);
         }
-        let _ = libbpf_rs::set_print(print());
+        libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Warn, note)));
         let btf = Btf::from_vmlinux().map_err(|error| Error::NoBtf(format!("{error:#}")))?;
         let mut capabilities = Vec::new();
         let absent = absent_hooks(&btf, &options, &mut capabilities);
@@ -202,7 +192,7 @@ impl Sensor {
         if hooks.is_some() {
             set_variable(&host, HOOKS)?;
         }
-        let (links, own) = attach(&object, &absent, &options, &mut capabilities)?;
+        let (links, own) = attach(&object, &absent, &mut capabilities)?;
         let mut reading = Reading {
             calls,
             host_mount,
@@ -606,21 +596,19 @@ fn absent_hooks(
 }
 
 fn load(options: &Options, absent: &HashSet<&str>) -> Result<(Variant, Object), Error> {
-    // What the first one was refused for is the better explanation.
-    let mut first = None;
+    let mut refused = Vec::new();
     for (variant, bytes) in VARIANTS {
         if options.variant.is_some_and(|asked| asked != variant) {
             continue;
         }
         match load_one(bytes, options, absent) {
             Ok(object) => return Ok((variant, object)),
-            Err(refused @ Error::NotPermitted(_)) => return Err(refused),
-            Err(error) => {
-                first.get_or_insert(error);
-            }
+            Err(error @ Error::NotPermitted(_)) => return Err(error),
+            Err(Error::Refused(why)) => refused.push(format!("{variant:?}: {why}")),
+            Err(error) => return Err(error),
         }
     }
-    Err(first.unwrap_or_else(|| Error::Refused("no variant was tried".to_owned())))
+    Err(Error::Refused(refused.join("\n")))
 }
 
 fn load_one(bytes: &[u8], options: &Options, absent: &HashSet<&str>) -> Result<Object, Error> {
@@ -634,10 +622,34 @@ fn load_one(bytes: &[u8], options: &Options, absent: &HashSet<&str>) -> Result<O
             program.set_autoload(false);
         }
     }
+    said();
     open.load().map_err(|error| match error.kind() {
         libbpf_rs::ErrorKind::PermissionDenied if !may_use_bpf() => Error::NotPermitted(format!("{error:#}")),
-        _ => Error::Refused(format!("{error:#}")),
+        _ => Error::Refused(format!("{error:#}\n{}", said())),
     })
+}
+
+/// What libbpf and the kernel's verifier said since the last [`said`]: the end of it is why a program was refused.
+static SAID: Mutex<String> = Mutex::new(String::new());
+
+/// With STOCKADE_SENSOR_LOG set it goes to standard error as well, whole.
+fn note(_: libbpf_rs::PrintLevel, text: String) {
+    const MOST: usize = 1 << 20;
+    if std::env::var_os("STOCKADE_SENSOR_LOG").is_some() {
+        eprint!("{text}");
+    }
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.len() < MOST {
+        said.push_str(&text);
+    }
+}
+
+/// The last lines that were said.
+pub(crate) fn said() -> String {
+    const LINES: usize = 12;
+    let said = std::mem::take(&mut *SAID.lock().unwrap_or_else(PoisonError::into_inner));
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
 }
 
 /// Whether the process holds CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON.
@@ -725,7 +737,6 @@ fn run_iterator(object: &Object) -> Result<Vec<u8>, Error> {
 fn attach(
     object: &Object,
     absent: &HashSet<&str>,
-    _options: &Options,
     capabilities: &mut Vec<Capability>,
 ) -> Result<(Vec<Link>, Own), Error> {
     let mut links = Vec::new();

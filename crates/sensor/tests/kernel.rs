@@ -368,8 +368,8 @@ fn sockets_are_told_from_the_kernels_own() {
     assert!(has(&|event| matches!(event.what, What::Socket { family: 17, .. })));
     assert!(!has(&|event| matches!(event.what, What::Socket { family: 1 | 2, .. })));
     assert!(has(
-        &|event| matches!(&event.what, What::Connect { address: Address::Unix { path }, peer: Some(_), peer_file, .. }
-        if path.text == "/tmp/sensor-test-socket" && path.source == Source::Kernel && peer_file.inode != 0)
+        &|event| matches!(&event.what, What::Connect { address: Address::Unix { .. }, peer: Some(_), bound: Some(bound), peer_file, .. }
+        if bound.text == "/tmp/sensor-test-socket" && bound.source == Source::Kernel && peer_file.inode != 0)
     ));
     assert!(has(
         &|event| matches!(&event.what, What::Connect { address: Address::Internet { address, port: 80 }, .. }

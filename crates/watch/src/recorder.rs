@@ -142,7 +142,7 @@ impl Recorder {
         let file =
             File::create(&path).map_err(|source| capture::Error::Io { doing: "make", offset: 0, source })?;
         let mut writer = Writer::new(BufWriter::new(file), true)?;
-        state.write(&mut writer)?;
+        state.write_lists(&mut writer)?;
         for waiting in self.waiting.iter().filter(|waiting| waiting.container == container) {
             if let Some(event) = waiting.event.event() {
                 writer.event(&event)?;

@@ -4,10 +4,10 @@
 //! and how deeply its loops nest when it is read, and what they multiply to with the longest list of the input when it is
 //! evaluated. An expression beyond a bound is an error, and an error denies.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr};
-use cel::{Context, IdedExpr, Program, Value};
+use cel::{Context, Env, IdedExpr, Program, Value};
 use confinement::{Place, Problem};
 
 use crate::published::MEMBERS;
@@ -20,6 +20,9 @@ const MAX_NODES: usize = 1000;
 const MAX_LOOPS: u32 = 3;
 /// Nodes that are evaluated at most, together.
 const MAX_STEPS: f64 = 2_000_000.0;
+
+/// The standard library of CEL, which is dear to put together, once for all evaluations.
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A condition, compiled.
 #[derive(Debug)]
@@ -123,7 +126,7 @@ impl Condition {
         if self.cost.steps(input.longest) > MAX_STEPS {
             return Err(ConditionError::TooLong { longest: input.longest, loops: self.cost.loops });
         }
-        let mut context = Context::default();
+        let mut context = Context::with_env(ENVIRONMENT.clone());
         for (name, value) in &input.members {
             context.add_variable_from_value(name.as_str(), value.clone());
         }

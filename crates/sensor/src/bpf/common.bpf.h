@@ -271,8 +271,8 @@ static __always_inline struct thread *thread_of(u32 tid)
 	return bpf_map_lookup_elem(&threads, &tid);
 }
 
-/* An argument of a tracepoint or hook as a number. Loaded as it stands it would be a pointer that the verifier knows, and those
- * cannot be handed to functions that are verified by themselves (nor can what READ gives with CAST). */
+/* An argument of a tracepoint or hook as a number. Loaded as it stands it would be a pointer that the verifier knows, and
+ * those cannot be handed to functions that are verified by themselves (nor can what READ gives with CAST). */
 static __always_inline u64 argument_at(u64 *ctx, int position)
 {
 	u64 number = 0;
@@ -305,40 +305,38 @@ static __always_inline struct record *record_of(u32 which)
 	return bpf_map_lookup_elem(&records, &which);
 }
 
-/* Where the entry of a level stands in `struct pid`, and something in it. Levels end at 32 (MAX_PID_NS_LEVEL), entries
- * have 16 bytes; a pointer that the verifier of 6.1 knows takes no number without such a bound. */
-static __always_inline u64 level_offset(u32 level, u32 within)
-{
-	u64 at = (u64)level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct pid, numbers) + within;
-
-	asm volatile("" : "+r"(at));
-	return at & 1023;
-}
-
 /* A task's number in its own pid namespace. `pid` may be any pointer. */
 static __always_inline u32 inside_number(struct pid *pid)
 {
 	struct upid upid = {};
-	u32 level;
+	u64 level;
 
 	if (!pid)
 		return 0;
+	/* At most 32 (MAX_PID_NS_LEVEL, include/linux/pid_namespace.h); the verifier wants to know. */
 	level = READ(pid, level);
+	asm volatile("" : "+r"(level));
+	level &= 63;
 	bpf_probe_read_kernel(&upid.nr, sizeof(upid.nr),
-			      (void *)pid + level_offset(level, bpf_core_field_offset(struct upid, nr)));
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      level * (u64)bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
 	return upid.nr;
 }
 
 static __always_inline u32 pid_namespace_of(struct pid *pid)
 {
 	struct pid_namespace *ns = NULL;
-	u32 level;
+	u64 level;
 
 	if (!pid)
 		return 0;
+	/* At most 32 (MAX_PID_NS_LEVEL, include/linux/pid_namespace.h); the verifier wants to know. */
 	level = READ(pid, level);
+	asm volatile("" : "+r"(level));
+	level &= 63;
 	bpf_probe_read_kernel(&ns, sizeof(ns),
-			      (void *)pid + level_offset(level, bpf_core_field_offset(struct upid, ns)));
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      level * (u64)bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, ns));
 	return ns ? READ(ns, ns.inum) : 0;
 }
 

@@ -363,7 +363,7 @@ impl MountLook {
         let new = |types: &[String]| types.iter().any(|t| t == mount.file_system);
         let seen = (self.by.is_empty() || self.by.contains(&mount.call))
             && (self.file_system.is_empty() || new(&self.file_system))
-            && (!self.block_device || mount.is_of_block_device())
+            && (!self.block_device || mount.is_from_block_device())
             && (self.on.is_empty() && self.below.is_empty() || self.is_on(&mount))
             && (self.clears == 0 || mount.clears & self.clears != 0)
             && mount.flags & self.flags == self.flags
@@ -455,7 +455,7 @@ impl<'a> Mounting<'a> {
 
     /// By the device that the kernel opened, or by the name of a node of one that was asked for. Only new file systems
     /// are mounted from a device: a bind mount of a node is a file.
-    fn is_of_block_device(&self) -> bool {
+    fn is_from_block_device(&self) -> bool {
         let new = match self.call {
             MountCall::Mount => self.flags & NO_NEW_FILE_SYSTEM == 0,
             MountCall::Fsconfig => true,

@@ -131,7 +131,7 @@ impl<'a> View<'a> {
     }
 
     /// Writes the event into a capture; of a live event also the one that began the call. What the state knows must
-    /// have been written before ([`State::write`]).
+    /// have been written before ([`State::write_lists`]).
     pub fn write<W: std::io::Write>(&self, writer: &mut capture::Writer<W>) -> Result<(), capture::Error> {
         if let Some(begun) = &self.begun {
             writer.event(begun)?;

@@ -240,7 +240,7 @@ fn live_events_are_written_as_a_capture_that_sysdig_reads() {
     let mut live = live();
     live.view(&event(open("/etc/hosts", 0, 3), 3, false));
     let mut writer = capture::Writer::new(Vec::new(), true).unwrap();
-    live.state().write(&mut writer).unwrap();
+    live.state().write_lists(&mut writer).unwrap();
     let address = Address::Internet { address: "10.0.0.9".parse().unwrap(), port: 443 };
     let connect =
         What::Connect { address, family: 2, kind: 1, peer: None, bound: None, peer_file: FileId::default() };

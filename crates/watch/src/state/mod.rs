@@ -224,7 +224,6 @@ impl State {
         if let Some(place) = self.threads.get_mut(index) {
             *place = Some(Thread::from_list(process, table));
         }
-        self.adopt(process.parent, process.thread);
     }
 
     pub fn add_descriptor(&mut self, thread: i64, descriptor: &list::Descriptor<'_>) {
@@ -248,6 +247,11 @@ impl State {
     /// Whoever listens on a port is the server of what comes to it (libs, `fix_sockets_coming_from_proc`).
     fn begin(&mut self) {
         self.running = true;
+        // A list may name children before their parents.
+        let families: Vec<(i64, i64)> = self.threads().map(|thread| (thread.parent, thread.thread)).collect();
+        for (parent, child) in families {
+            self.adopt(parent, child);
+        }
         let room = self.bounds.all_descriptors.saturating_sub(self.held);
         for table in &mut self.tables {
             let listening = table.listening();
@@ -337,8 +341,11 @@ impl State {
         users.chain(groups.map(|((_, gid), name)| Account::Group(list::Group { gid: *gid, name })))
     }
 
-    /// Writes all that is known as the lists that a capture begins with.
-    pub fn write<W: std::io::Write>(&self, writer: &mut capture::Writer<W>) -> Result<(), capture::Error> {
+    /// Writes what is known now as the lists that a capture begins with.
+    pub fn write_lists<W: std::io::Write>(
+        &self,
+        writer: &mut capture::Writer<W>,
+    ) -> Result<(), capture::Error> {
         let machine = &self.machine;
         writer.machine(&list::Machine {
             processors: machine.processors,
@@ -1369,5 +1376,80 @@ impl<'a> Both<'a, '_> {
             Ok(16) => Descriptor::new(kind::NETLINK, &b""[..]),
             _ => Descriptor::new(kind::UNSUPPORTED, &b""[..]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(number: i64) -> list::Process<'static> {
+        list::Process {
+            thread: number,
+            process: number,
+            parent: 1,
+            name: b"x",
+            directory: b"/",
+            ..Default::default()
+        }
+    }
+
+    fn number(bytes: &mut Vec<u8>, parts: &[&[u8]]) {
+        bytes.clear();
+        for part in parts {
+            bytes.extend((part.len() as u16).to_le_bytes());
+        }
+        for part in parts {
+            bytes.extend(*part);
+        }
+    }
+
+    #[test]
+    fn no_more_threads_are_kept_than_the_bound_and_the_silent_ones_go_first() {
+        let mut state = State::new(Bounds { threads: 100, ..Bounds::default() });
+        let kind = capture::table::newest("getpid").or(capture::table::event_type_of(7)).unwrap();
+        let mut body = Vec::new();
+        number(&mut body, &[&0i64.to_le_bytes(), b""]);
+        for thread in 1..=1000 {
+            let event = Event::from_body(thread as u64, thread, kind, 2, &body).unwrap();
+            state.apply(&event);
+            assert!(state.threads().count() <= 100);
+        }
+        assert!(state.thread(1000).is_some() && state.thread(1).is_none());
+        assert!(state.dropped().threads >= 900);
+    }
+
+    #[test]
+    fn a_fork_has_its_parents_descriptors_until_either_changes_them_and_all_are_bounded() {
+        let mut state = State::new(Bounds { all_descriptors: 150, ..Bounds::default() });
+        state.add_process(&process(10));
+        let what = list::DescriptorKind::OpenFile { path: b"/x", flags: 1, device: 0 };
+        for number in 0..100 {
+            state.add_descriptor(10, &list::Descriptor { number, inode: 0, what });
+        }
+        let child = state.add(11, 5).unwrap();
+        state.inherit(10, child, 0, 5);
+        assert_eq!((state.held, state.descriptors(state.thread(11).unwrap()).unwrap().len()), (100, 100));
+        // A copy of a hundred does not fit any more: they are forgotten, and counted.
+        let table = state.thread(11).unwrap().table;
+        state.put(table, 200, Descriptor::new(kind::PIPE, &b""[..]));
+        assert_eq!(state.descriptors(state.thread(11).unwrap()).unwrap().len(), 1);
+        assert_eq!((state.held, state.dropped().descriptors), (101, 100));
+        assert_eq!(state.descriptors(state.thread(10).unwrap()).unwrap().len(), 100);
+        state.remove(11);
+        assert_eq!(state.held, 100);
+    }
+
+    #[test]
+    fn ancestors_in_a_circle_end_and_a_number_that_comes_round_is_no_parent() {
+        let mut state = State::new(Bounds::default());
+        for (number, parent) in [(1, 3), (2, 1), (3, 2)] {
+            state.add_process(&list::Process { parent, ..process(number) });
+        }
+        state.begin();
+        assert_eq!(state.ancestors(state.thread(1).unwrap()).count(), 256);
+        state.remove(3);
+        state.add_process(&list::Process { parent: 0, ..process(3) });
+        assert!(state.parent(state.thread(1).unwrap()).is_none(), "its parent was another 3");
     }
 }

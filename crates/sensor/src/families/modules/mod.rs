@@ -43,8 +43,6 @@ pub(crate) const CALLS: &[Call] = &[
             "quotactl_fd",
             "sched_setscheduler",
             "sched_setattr",
-            "shmat",
-            "shmget",
             "fanotify_init",
             "fanotify_mark",
             "lookup_dcookie",

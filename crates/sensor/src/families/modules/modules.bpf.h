@@ -35,13 +35,13 @@ static __noinline int cgroup_event(u64 cgroup_address, u64 path, u32 kind)
 SEC("tp_btf/cgroup_mkdir")
 int modules_cgroup_made(u64 *ctx)
 {
-	return cgroup_event(ctx[0], ctx[1], KIND_CGROUP_MADE);
+	return cgroup_event(argument_at(ctx, 0), argument_at(ctx, 1), KIND_CGROUP_MADE);
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int modules_cgroup_removed(u64 *ctx)
 {
-	return cgroup_event(ctx[0], ctx[1], KIND_CGROUP_REMOVED);
+	return cgroup_event(argument_at(ctx, 0), argument_at(ctx, 1), KIND_CGROUP_REMOVED);
 }
 
 /* A signal to the sensor's own process, from another one. It may be sent from an interrupt. */

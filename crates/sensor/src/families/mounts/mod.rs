@@ -17,6 +17,7 @@ pub(crate) const CALLS: &[Call] = &[
     Call {
         text: [1, 0, 0, 0],
         directory: [CWD, 0],
+        flags: NOTED,
         ..Call::rare(&["umount2", "umount"], Kind::Umount, umount)
     },
     Call { text: [1, 0, 0, 0], ..Call::rare(&["fsopen"], Kind::Fsopen, fsopen) },
@@ -32,6 +33,7 @@ pub(crate) const CALLS: &[Call] = &[
     Call {
         text: [2, 4, 0, 0],
         directory: [1, 3],
+        flags: NOTED,
         ..Call::rare(&["move_mount"], Kind::MoveMount, move_mount)
     },
     Call {
