@@ -131,20 +131,23 @@ impl Observed {
     /// The events of each process that `provoke` started in the container, those of its children among them, by the
     /// number that it has inside.
     pub(crate) fn by_process(&self) -> BTreeMap<u32, Vec<&Event>> {
-        let mut started_by: BTreeMap<u32, u32> = BTreeMap::new();
+        let own = || self.events.iter().filter(|event| event.actor.container == Some(self.key));
+        // All forks first: those come by the rare lane, and what a child did by the other one may be read before.
+        let started_by: BTreeMap<u32, u32> = own()
+            .filter_map(|event| match &event.what {
+                What::Fork { child_inside, .. } => Some((*child_inside, event.actor.process_inside)),
+                _ => None,
+            })
+            .collect();
         let mut groups: BTreeMap<u32, Vec<&Event>> = BTreeMap::new();
         let makers: BTreeSet<u32> = self.ran.made.iter().map(|made| made.process).collect();
-        for event in self.events.iter().filter(|event| event.actor.container == Some(self.key)) {
-            let process = event.actor.process_inside;
-            let mut maker = process;
+        for event in own() {
+            let mut maker = event.actor.process_inside;
             while !makers.contains(&maker) {
                 match started_by.get(&maker) {
                     Some(parent) => maker = *parent,
                     None => break,
                 }
-            }
-            if let What::Fork { child_inside, .. } = &event.what {
-                started_by.insert(*child_inside, process);
             }
             groups.entry(maker).or_default().push(event);
         }
