@@ -15,8 +15,6 @@ use watch::containers::{Live, News};
 use watch::trail::{Action, Raised, Record, Source};
 
 const IMAGE: &str = "stockade-test-busybox";
-/// A machine may be busy with much else.
-const LIMIT: Duration = Duration::from_secs(60);
 const DOCKER: &[&str] = &["/usr/bin/docker", "-H", "unix:///run/docker.sock"];
 
 fn docker(arguments: &[&str]) -> String {

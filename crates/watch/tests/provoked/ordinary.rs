@@ -73,6 +73,7 @@ fn what_ordinary_programs_do_in_a_sound_container_is_info_at_most() {
             after += 1;
         }
     }
+    child.wait().expect("docker is waited for");
     assert!(events > 1000, "{events} events");
     assert!(grave.is_empty(), "of {} attempts:\n{}", seen.len(), grave.join("\n"));
     // And little is said at all.
