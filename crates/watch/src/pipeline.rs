@@ -121,8 +121,15 @@ impl Pipeline {
         match &event.what {
             What::Blind { .. } => self.blind(event),
             What::Tampering { how, target } => {
-                let summary = format!("somebody reached for the sensor: {how} of {target}");
-                self.about_sensor("tampering", Severity::High, summary, Some(event));
+                let from_container = event.actor.container.is_some();
+                let (severity, summary) = match how.as_str() {
+                    how if asks_to_end(how) && !from_container => (
+                        Severity::Info,
+                        format!("somebody on the host asks the watch to end or begin anew: {how}"),
+                    ),
+                    how => (Severity::High, format!("somebody reached for the sensor: {how} of {target}")),
+                };
+                self.about_sensor("tampering", severity, summary, Some(event));
             }
             _ => {}
         }
@@ -509,6 +516,11 @@ impl Pipeline {
             ..Snapshot::default()
         }
     }
+}
+
+/// SIGHUP, SIGINT and SIGTERM: how services and terminals end a program.
+fn asks_to_end(how: &str) -> bool {
+    matches!(how, "signal 1" | "signal 2" | "signal 15")
 }
 
 /// Resident bytes of this process (proc_pid_statm(5)).
