@@ -135,6 +135,7 @@ impl Surroundings {
     }
 
     fn end(&mut self, key: ContainerKey) {
+        self.processes.end(key);
         let Some(around) = self.containers.get_mut(&key) else { return };
         around.ended = true;
         // The number of a namespace is given again.

@@ -16,6 +16,8 @@ use crate::alert::Process;
 /// Processes that are remembered at once. The kernel numbers no more by default on 64-bit machines (`PID_MAX_LIMIT`); a
 /// record takes about 500 bytes.
 const KEPT: usize = 1 << 20;
+/// Containers that end before their processes are forgotten; late events still find those.
+const ENDED: usize = 64;
 /// The longest line that an alert shows.
 const LINE: usize = 16;
 /// Arguments of a process that an alert shows.
@@ -50,6 +52,8 @@ fn key(task: &Task) -> Key {
 pub(super) struct Processes {
     known: HashMap<Key, Known>,
     forgotten: u64,
+    /// Containers that have ended, whose processes are forgotten together: an exit may have been lost.
+    ended: Vec<ContainerKey>,
 }
 
 impl Processes {
@@ -60,6 +64,15 @@ impl Processes {
 
     pub(super) fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// A container has ended, and with it every process that is still remembered of it.
+    pub(super) fn end(&mut self, container: ContainerKey) {
+        self.ended.push(container);
+        if self.ended.len() >= ENDED {
+            let ended: std::collections::HashSet<ContainerKey> = self.ended.drain(..).collect();
+            self.known.retain(|_, known| !ended.contains(&known.container));
+        }
     }
 
     pub(super) fn see(&mut self, event: &Event) {
