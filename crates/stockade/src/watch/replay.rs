@@ -69,7 +69,8 @@ fn rules_over(
         }
         let rules = matches.len();
         let sum: u64 = matches.values().sum();
-        writeln!(out, "{sum} matches of {rules} rules in {} events", replay.counts().events)?;
+        let events = count(replay.counts().events, "event");
+        writeln!(out, "{sum} matches of {} in {events}", count(rules as u64, "rule"))?;
     }
     Ok(!matches.is_empty())
 }
@@ -94,6 +95,11 @@ fn events_of(format: Format, replay: &mut Replay, out: &mut dyn Write) -> anyhow
     for (name, count) in by_type {
         writeln!(out, "{count:10}  {name}")?;
     }
-    writeln!(out, "{} events; give --rules FILE to match them, or --format json to see them", counts.events)?;
+    let events = count(counts.events, "event");
+    writeln!(out, "{events}; give --rules FILE to match them, or --format json to see them")?;
     Ok(())
+}
+
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
