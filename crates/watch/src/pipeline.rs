@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use sensor::event::{ContainerKey, Event, Lane, What};
+use sensor::event::{ContainerKey, Event, Kind, Lane, What};
 
 use crate::alert::{Alert, Cause, Container, Exposure, Outcome, Severity};
 use crate::attempts::{Attempt, Detectors};
@@ -111,6 +111,11 @@ impl Pipeline {
             last_heartbeat: now,
             last_refresh: now,
         })
+    }
+
+    /// The kinds of events that detectors read.
+    pub fn wants(&self) -> &[Kind] {
+        self.detectors.wants()
     }
 
     /// Takes in one event of the sensor.

@@ -74,7 +74,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let containers = Containers::start(containers::Options::default());
     let deliver = deliver_to(store.clone(), outputs.clone(), terminal.clone());
     let matcher = rules.map(|rules| rules.matcher);
-    let options = Options { host: arguments.host, ..options_for(matcher.as_ref()) };
+    let mut options = matcher.as_ref().map(options_for).unwrap_or_default();
+    options.host = arguments.host;
     let recorder = match &arguments.capture {
         Some(folder) => Some(
             Recorder::new(recorder::Settings::to(folder.clone()))
@@ -87,6 +88,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
         (matcher, recorder) => Some(Box::new(LiveRules::new(matcher, recorder))),
     };
     let mut pipeline = Pipeline::start(containers, over_events, problems, deliver)?;
+    // Most detectors read kinds that the sensor tells in bulk: a file of the host is opened like any other.
+    options.bulk.extend_from_slice(pipeline.wants());
+    options.bulk.sort_unstable();
+    options.bulk.dedup();
     let mut sensor = Sensor::start(options).context("the sensor cannot start")?;
     if let Some(path) = &arguments.ready_file {
         std::fs::write(path, "").with_context(|| path.display().to_string())?;
@@ -141,13 +146,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// What rules ask about is told every time; without rules, what a detector looks for.
-fn options_for(matcher: Option<&Matcher>) -> Options {
-    let Some(matcher) = matcher else { return Options::default() };
+/// What rules ask about is told every time, and not only where the sensor itself finds it rare.
+fn options_for(matcher: &Matcher) -> Options {
     let types = matcher.required_event_types();
-    let mut bulk: Vec<_> = types.iter().filter_map(|kind| sensor::kind_of_call(kind.name())).collect();
-    bulk.sort_unstable();
-    bulk.dedup();
+    let bulk = types.iter().filter_map(|kind| sensor::kind_of_call(kind.name())).collect();
     // Fields of processes come from what was executed, and those of descriptors with each event.
     let environment = matcher.required_fields().iter().any(|field| field.id == FieldId::ProcEnv);
     Options { bulk, environment, ..Options::default() }

@@ -19,8 +19,7 @@ pub(crate) struct Detected {
 /// With a sensor that is asked for what `stockade watch` asks for: what detectors read. None where this machine cannot.
 pub(crate) fn detect(runtime: Runtime, strength: Strength, arguments: &[&str]) -> Option<Detected> {
     let detectors = Detectors::new();
-    let wanted = |kind: &&sensor::Kind| detectors.wants().iter().any(|w| w.name() == kind.name());
-    let bulk = sensor::Kind::ALL.iter().filter(wanted).copied().collect();
+    let bulk = detectors.wants().to_vec();
     let options = Options { bulk, environment: true, ..Options::default() };
     let mut looking = Looking::new();
     let observed = observe_with(options, runtime, strength, arguments, &mut |event| looking.see(event))?;

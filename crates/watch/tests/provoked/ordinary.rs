@@ -37,8 +37,7 @@ fn what_ordinary_programs_do_in_a_sound_container_is_info_at_most() {
     }
     let mut surroundings = Surroundings::read();
     let mut detectors = Detectors::new();
-    let wanted = |kind: &&sensor::Kind| detectors.wants().iter().any(|w| w.name() == kind.name());
-    let bulk = sensor::Kind::ALL.iter().filter(wanted).copied().collect();
+    let bulk = detectors.wants().to_vec();
     let mut sensor = match Sensor::start(Options { bulk, environment: true, ..Options::default() }) {
         Ok(sensor) => sensor,
         Err(error) if !rustix::process::geteuid().is_root() => {
