@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::kinds::Kind;
+
 /// One thing that happened, or `count` of the same kind folded into one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -671,107 +673,6 @@ pub enum What {
         how: String,
         target: String,
     },
-}
-
-macro_rules! kinds {
-    ($($kind:ident = $name:literal),* $(,)?) => {
-        /// What kind of thing was done: a variant of [`What`] without its facts.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Kind { $($kind),* }
-
-        impl Kind {
-            pub const ALL: &'static [Kind] = &[$(Kind::$kind),*];
-            /// As in JSON.
-            pub const fn name(self) -> &'static str {
-                match self { $(Kind::$kind => $name),* }
-            }
-        }
-
-        impl What {
-            pub const fn kind(&self) -> Kind {
-                match self { $(What::$kind { .. } => Kind::$kind),* }
-            }
-        }
-    };
-}
-
-kinds! {
-    Fork = "fork",
-    Execve = "execve",
-    Exit = "exit",
-    Kill = "kill",
-    MemfdCreate = "memfd-create",
-    MakeExecutable = "make-executable",
-    Setns = "setns",
-    Unshare = "unshare",
-    CloneNamespaces = "clone-namespaces",
-    Chroot = "chroot",
-    PivotRoot = "pivot-root",
-    Setuid = "setuid",
-    Capset = "capset",
-    UnexplainedGain = "unexplained-gain",
-    Prctl = "prctl",
-    Keyctl = "keyctl",
-    Ptrace = "ptrace",
-    OtherProcess = "other-process",
-    Mount = "mount",
-    Umount = "umount",
-    Fsopen = "fsopen",
-    Fsconfig = "fsconfig",
-    Fsmount = "fsmount",
-    OpenTree = "open-tree",
-    MoveMount = "move-mount",
-    MountSetattr = "mount-setattr",
-    Open = "open",
-    OpenByHandle = "open-by-handle",
-    Close = "close",
-    Write = "write",
-    Truncate = "truncate",
-    Rename = "rename",
-    Link = "link",
-    Symlink = "symlink",
-    Unlink = "unlink",
-    Mkdir = "mkdir",
-    Mknod = "mknod",
-    Chmod = "chmod",
-    Chown = "chown",
-    Setxattr = "setxattr",
-    Ioctl = "ioctl",
-    Chdir = "chdir",
-    Dup = "dup",
-    ReceivedFile = "received-file",
-    NameToHandle = "name-to-handle",
-    Splice = "splice",
-    Socket = "socket",
-    Connect = "connect",
-    Bind = "bind",
-    Listen = "listen",
-    Accept = "accept",
-    Send = "send",
-    Receive = "receive",
-    Netlink = "netlink",
-    Module = "module",
-    Bpf = "bpf",
-    Kexec = "kexec",
-    Reboot = "reboot",
-    PerfEventOpen = "perf-event-open",
-    Userfaultfd = "userfaultfd",
-    Syslog = "syslog",
-    SetTime = "set-time",
-    SetName = "set-name",
-    Iopl = "iopl",
-    Personality = "personality",
-    RareCall = "rare-call",
-    IoUringSetup = "io-uring-setup",
-    IoUringRequest = "io-uring-request",
-    UsermodeHelper = "usermode-helper",
-    CapabilityUsed = "capability-used",
-    ContainerStarted = "container-started",
-    ContainerEnded = "container-ended",
-    CgroupMade = "cgroup-made",
-    CgroupRemoved = "cgroup-removed",
-    Blind = "blind",
-    Tampering = "tampering",
 }
 
 impl What {

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::What;
+
 macro_rules! kinds {
     ($($name:ident = $number:literal $text:literal,)*) => {
         /// A kind of event, named as the variant of [`crate::event::What`] that tells it.
@@ -15,9 +17,11 @@ macro_rules! kinds {
 
         impl Kind {
             pub const ALL: &'static [Kind] = &[$(Kind::$name,)*];
+            /// Above every number: the length of a table that is indexed by kind.
+            pub const TABLE: usize = 128;
 
             /// As in JSON.
-            pub fn name(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 match self {
                     $(Kind::$name => $text,)*
                 }
@@ -29,6 +33,13 @@ macro_rules! kinds {
                     $($number => Some(Kind::$name),)*
                     _ => None,
                 }
+            }
+        }
+
+        impl What {
+            /// The variant without its facts.
+            pub const fn kind(&self) -> Kind {
+                match self { $(What::$name { .. } => Kind::$name,)* }
             }
         }
     };
@@ -144,7 +155,7 @@ mod tests {
     #[test]
     fn every_kind_fits_the_accounts_and_is_named_once() {
         let mut names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-        assert!(Kind::ALL.iter().all(|kind| (*kind as u16) < 128));
+        assert!(Kind::ALL.iter().all(|kind| (*kind as usize) < Kind::TABLE));
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Kind::ALL.len());

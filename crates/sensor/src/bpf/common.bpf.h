@@ -731,10 +731,9 @@ static __always_inline u64 task_of_pid(struct pid *pid)
 	return first ? (u64)first - bpf_core_field_offset(struct task_struct, pid_links) : 0;
 }
 
-/* attach_task() for a task that was found by address. */
-__noinline int attach_found_task(u32 which, u32 index, u64 address)
+/* What is told of a task. `address` is a task's, known to the verifier or not. */
+static __always_inline int write_task(struct record *record, u32 index, u64 address)
 {
-	struct record *record = record_of(which);
 	struct attachment *attachment = next_attachment(record);
 	struct task_struct *task = (void *)address;
 	struct task_part *part;
@@ -752,6 +751,17 @@ __noinline int attach_found_task(u32 which, u32 index, u64 address)
 	part->container = thread ? thread->container : 0;
 	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
 	return 0;
+}
+
+static __noinline int attach_task(struct record *record, u32 index, u64 address)
+{
+	return write_task(record, index, address);
+}
+
+/* The same for who is verified by itself, and so takes no pointer. */
+__noinline int attach_found_task(u32 which, u32 index, u64 address)
+{
+	return write_task(record_of(which), index, address);
 }
 
 #define PROC_SUPER_MAGIC 0x9fa0
@@ -802,28 +812,6 @@ static __always_inline void attach_identity(struct record *record, u32 index, st
 		return;
 	__builtin_memcpy(attachment + 1, identity, sizeof(*identity));
 	close_attachment(record, attachment, ATTACH_CREDENTIALS, index, 0, sizeof(*identity));
-}
-
-/* `address` is a task's, known to the verifier or not. */
-static __noinline int attach_task(struct record *record, u32 index, u64 address)
-{
-	struct attachment *attachment = next_attachment(record);
-	struct task_struct *task = (void *)address;
-	struct task_part *part;
-	struct thread *thread;
-
-	if (!attachment || !task)
-		return 0;
-	part = (void *)(attachment + 1);
-	part->process = READ(task, tgid);
-	part->thread = READ(task, pid);
-	part->start = READ(task, group_leader, start_boottime);
-	part->inside = inside_number(READ(task, thread_pid));
-	part->flags = READ(task, flags);
-	thread = thread_of(part->thread);
-	part->container = thread ? thread->container : 0;
-	close_attachment(record, attachment, ATTACH_TASK, index, 0, sizeof(*part));
-	return 0;
 }
 
 /* ---- lanes ---- */

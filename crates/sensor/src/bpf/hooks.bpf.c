@@ -117,34 +117,32 @@ int hook_sb_umount(u64 *ctx)
 	return 0;
 }
 
-/* int move_mount(const struct path *from_path, const struct path *to_path) */
-SEC("lsm/move_mount")
-int hook_move_mount(u64 *ctx)
+/* Notes two paths that are arguments of the hook. */
+static __always_inline int note_two(u64 *ctx, u32 first, u32 second)
 {
 	struct task_struct *task = current_task();
 	u32 which = begin_note(task);
 
 	if (!which)
 		return 0;
-	note_path(which, 0, argument_at(ctx, 0));
-	note_path(which, 1, argument_at(ctx, 1));
+	note_path(which, 0, argument_at(ctx, first));
+	note_path(which, 1, argument_at(ctx, second));
 	end_note(task, which);
 	return 0;
+}
+
+/* int move_mount(const struct path *from_path, const struct path *to_path) */
+SEC("lsm/move_mount")
+int hook_move_mount(u64 *ctx)
+{
+	return note_two(ctx, 0, 1);
 }
 
 /* int sb_pivotroot(const struct path *old_path, const struct path *new_path) */
 SEC("lsm/sb_pivotroot")
 int hook_sb_pivotroot(u64 *ctx)
 {
-	struct task_struct *task = current_task();
-	u32 which = begin_note(task);
-
-	if (!which)
-		return 0;
-	note_path(which, 0, argument_at(ctx, 1));
-	note_path(which, 1, argument_at(ctx, 0));
-	end_note(task, which);
-	return 0;
+	return note_two(ctx, 1, 0);
 }
 
 /* int path_rename(old_dir, old_dentry, new_dir, new_dentry, …): the hooks on paths need CONFIG_SECURITY_PATH. */

@@ -69,12 +69,11 @@ const FIRST: u64 = 1 << 32;
 
 impl Index {
     pub(super) fn new(detectors: &'static [Detector]) -> Index {
-        let kinds = Kind::ALL.len();
         let mut index = Index {
             detectors,
             wants: Vec::new(),
-            reads_files: vec![false; kinds],
-            others: (0..kinds).map(|_| [Vec::new(), Vec::new()]).collect(),
+            reads_files: vec![false; Kind::TABLE],
+            others: (0..Kind::TABLE).map(|_| [Vec::new(), Vec::new()]).collect(),
             compat: Vec::new(),
             by_name: Names::default(),
             by_system: (0..FileSystem::ALL.len()).map(|_| Vec::new()).collect(),
