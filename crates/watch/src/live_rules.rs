@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rules::types::TypeSet;
 use rules::{Matcher, Scratch};
 use sensor::event::{ContainerKey, Event, What};
+use techniques::needs::reference;
 
 use crate::alert::{self, Alert};
 use crate::clock::Offset;
@@ -92,17 +93,14 @@ impl Rules for LiveRules {
 /// What rules know of a container; nothing where its engine's identifier is not known.
 fn of_alert(container: &alert::Container) -> Option<Container> {
     let full = container.id.as_deref()?;
-    let reference = container.image.as_deref().map(|image| image.split('@').next().unwrap_or(image));
-    // A colon before the last slash is a port's.
-    let colon =
-        reference.and_then(|r| r.rfind(':').filter(|at| r.rfind('/').is_none_or(|slash| slash < *at)));
+    let reference = container.image.as_deref().map(reference::split);
     Some(Container {
         id: full.chars().take(12).collect(),
         full_id: Some(full.to_owned()),
         name: container.name.clone(),
         image: container.image.clone(),
-        repository: reference.map(|r| colon.map_or(r, |at| &r[..at]).to_owned()),
-        tag: reference.and_then(|r| colon.map(|at| r[at + 1..].to_owned())),
+        repository: reference.map(|(name, ..)| name.to_owned()),
+        tag: reference.and_then(|(_, tag, _)| tag.map(str::to_owned)),
         digest: container.image_digest.clone(),
         engine: container.engine.clone(),
         privileged: container.privileged,

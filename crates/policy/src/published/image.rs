@@ -1,6 +1,8 @@
 //! An image's reference in its parts, as Docker and Podman complete it (distribution/reference, `ParseDockerRef`):
 //! `nginx` is `docker.io/library/nginx:latest`.
 
+use techniques::needs::reference;
+
 /// The parts of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference<'a> {
@@ -18,19 +20,9 @@ impl<'a> Reference<'a> {
     pub fn parse(text: &'a str) -> Reference<'a> {
         // Podman's transports, `docker://` among them.
         let text = text.split_once("://").map_or(text, |(_, rest)| rest);
-        let (name, digest) = match text.split_once('@') {
-            Some((name, digest)) => (name, Some(digest)),
-            None => (text, None),
-        };
-        let (name, tag) = match name.rsplit_once(':') {
-            // A colon before a slash parts a registry's port.
-            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-            _ => (name, None),
-        };
-        let (registry, repository) = match name.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
-            _ => ("docker.io", name),
-        };
+        let (name, tag, digest) = reference::split(text);
+        let (registry, repository) = reference::registry(name);
+        let registry = registry.unwrap_or("docker.io");
         let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
         let repository = match registry {
             "docker.io" => repository.strip_prefix("library/").unwrap_or(repository),

@@ -6,7 +6,7 @@
 //! `mirror.example/hub/library/nginx@sha256:…` are the official one; `acme/nginx` and `mirror.example/nginx` are not,
 //! and only a note says what they look like.
 
-mod reference;
+pub mod reference;
 mod table;
 
 use confinement::{Capability, CapabilitySet, Confinement, HostPath, Namespace};

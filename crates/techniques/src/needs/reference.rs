@@ -16,23 +16,32 @@ pub struct Reference<'a> {
 /// The names of the registry that a reference without one means.
 const DEFAULT_REGISTRY: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
+/// A reference as written in its parts: `(REGISTRY/PATH, TAG, DIGEST)`.
+pub fn split(text: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (name, digest) = match text.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (text, None),
+    };
+    // A colon before the last slash belongs to the registry's port.
+    match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag), digest),
+        _ => (name, None, digest),
+    }
+}
+
+/// The registry that a name begins with, and the rest of it.
+pub fn registry(name: &str) -> (Option<&str>, &str) {
+    match name.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
+        _ => (None, name),
+    }
+}
+
 impl<'a> Reference<'a> {
     pub fn parse(text: &'a str) -> Reference<'a> {
         let text = text.trim();
-        let text = text.strip_prefix("docker://").unwrap_or(text);
-        let (name, digest) = match text.split_once('@') {
-            Some((name, digest)) => (name, Some(digest)),
-            None => (text, None),
-        };
-        // A colon before the last slash belongs to the registry's port.
-        let (name, tag) = match name.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-            _ => (name, None),
-        };
-        let (registry, path) = match name.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
-            _ => (None, name),
-        };
+        let (name, tag, digest) = split(text.strip_prefix("docker://").unwrap_or(text));
+        let (registry, path) = registry(name);
         let registry = registry.filter(|r| !DEFAULT_REGISTRY.contains(r));
         let path = if registry.is_none() && !path.contains('/') {
             Cow::Owned(format!("library/{path}"))
