@@ -14,6 +14,7 @@ pub mod live_rules;
 pub mod matched;
 pub mod outputs;
 pub mod pipeline;
+mod proc;
 pub mod recorder;
 pub mod replay;
 pub mod state;

@@ -306,8 +306,6 @@ pub struct MountLook {
     pub below: Vec<Pattern>,
     /// On a folder of the host.
     pub on_host: bool,
-    /// mount_setattr(2) clears one of these attributes.
-    pub clears: u64,
     /// mount(2): all of these flags, and none of those.
     pub flags: u64,
     pub without: u64,
@@ -365,7 +363,6 @@ impl MountLook {
             && (self.file_system.is_empty() || new(&self.file_system))
             && (!self.block_device || mount.is_from_block_device())
             && (self.on.is_empty() && self.below.is_empty() || self.is_on(&mount))
-            && (self.clears == 0 || mount.clears & self.clears != 0)
             && mount.flags & self.flags == self.flags
             && mount.flags & self.without == 0
             && (self.binds.is_empty()
@@ -393,7 +390,6 @@ struct Mounting<'a> {
     paths: Vec<&'a Text>,
     files: Vec<&'a sensor::event::File>,
     flags: u64,
-    clears: u64,
 }
 
 impl<'a> Mounting<'a> {
@@ -406,7 +402,6 @@ impl<'a> Mounting<'a> {
             paths: Vec::new(),
             files: Vec::new(),
             flags: 0,
-            clears: 0,
         };
         Some(match what {
             What::Mount { source, target, file_system, flags, source_device, file, .. } => Mounting {
@@ -442,11 +437,10 @@ impl<'a> Mounting<'a> {
             What::MoveMount { from, to, file, onto, .. } => {
                 Mounting { paths: vec![from, to], files: vec![file, onto], ..none(MountCall::MoveMount) }
             }
-            What::MountSetattr { path, clear, set, file, .. } => Mounting {
+            What::MountSetattr { path, set, file, .. } => Mounting {
                 paths: vec![path],
                 files: vec![file],
                 flags: *set,
-                clears: *clear,
                 ..none(MountCall::MountSetattr)
             },
             _ => return None,

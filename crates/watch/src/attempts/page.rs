@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::detector::{self, By, Detector};
-use super::{rows, severity};
+use super::rows;
 
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
@@ -81,9 +81,9 @@ fn sentence(d: &Detector) -> String {
 
 fn grave(d: &Detector) -> String {
     match (d.at_most, d.severity) {
-        (Some(most), _) => severity::name(most).to_owned(),
-        (None, Some(fixed)) if d.techniques.is_empty() => format!("{}, always", severity::name(fixed)),
-        (None, Some(fixed)) => format!("{} at least", severity::name(fixed)),
+        (Some(most), _) => most.name().to_owned(),
+        (None, Some(fixed)) if d.techniques.is_empty() => format!("{}, always", fixed.name()),
+        (None, Some(fixed)) => format!("{} at least", fixed.name()),
         (None, None) => String::new(),
     }
 }

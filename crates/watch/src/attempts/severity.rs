@@ -52,16 +52,6 @@ pub fn severity(exposure: &Exposure, outcome: &Outcome, gain: Gain) -> Severity 
         .unwrap_or(Severity::Info)
 }
 
-pub fn name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
-
 /// The table as docs/alerts.md shows it.
 pub fn page_table() -> String {
     let mut text =
@@ -69,7 +59,7 @@ pub fn page_table() -> String {
     for (gains, grid) in TABLE {
         let gains: Vec<&str> = gains.iter().map(|g| g.name()).collect();
         for (path, row) in ["open", "not known", "held"].iter().zip(grid) {
-            let cells: Vec<&str> = row.iter().map(|s| name(*s)).collect();
+            let cells: Vec<&str> = row.iter().map(|s| s.name()).collect();
             text.push_str(&format!("| {} | {path} | {} |\n", gains.join(", "), cells.join(" | ")));
         }
     }

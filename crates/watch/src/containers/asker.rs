@@ -591,7 +591,7 @@ impl Asker<'_> {
                 continue;
             }
             actor.container = lock(&self.shared.table).by_mount(actor.namespaces.mount);
-            let (executable, arguments) = process::command(actor.task.process);
+            let (executable, arguments) = crate::proc::command(&crate::proc::of(actor.task.process));
             let mut clients = lock(&self.shared.clients);
             clients.connected(now, &actor, &engine.socket);
             clients.complete(actor.task, executable, arguments);

@@ -258,11 +258,7 @@ impl Containers {
         if let Some(known) = &options.host {
             let _ = host.set(known.clone());
         }
-        // The first process is in the host's namespaces; where it is out of reach, this process is taken to be.
-        let mut host_namespaces = process::namespaces(1);
-        if host_namespaces.mount == 0 {
-            host_namespaces = process::namespaces(std::process::id());
-        }
+        let host_namespaces = crate::proc::host_namespaces(std::path::Path::new("/proc"));
         let shared = Arc::new(Shared {
             table: Mutex::new(Table::new(limits, host_namespaces)),
             judge: Mutex::default(),

@@ -190,7 +190,7 @@ fn actor(pid: u32) -> Option<Actor> {
         name: line("Name")?.to_owned(),
         credentials: Credentials { uid: ids.next()?, euid: ids.next()?, ..Credentials::default() },
         login_uid: login.and_then(|id| id.parse().ok()).unwrap_or(u32::MAX),
-        namespaces: process::namespaces(pid),
+        namespaces: crate::proc::namespaces(&crate::proc::of(pid)),
         ..Actor::default()
     })
 }

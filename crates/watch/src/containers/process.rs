@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use sensor::event::{Namespaces, Task};
-use sources::process::{read_namespace, read_text};
+use sensor::event::Task;
+use sources::process::read_text;
 
 /// Nanoseconds in what `/proc/PID/stat` counts in: `USER_HZ` is 100 on every architecture that is built for
 /// (include/asm-generic/param.h).
@@ -31,31 +31,6 @@ pub(super) fn uid(pid: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The namespaces of a process; 0 for one that cannot be read.
-pub(super) fn namespaces(pid: u32) -> Namespaces {
-    let number = |name: &str| read_namespace(pid, name).ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-    Namespaces {
-        user: number("user"),
-        mount: number("mnt"),
-        pid: number("pid"),
-        network: number("net"),
-        ipc: number("ipc"),
-        uts: number("uts"),
-        cgroup: number("cgroup"),
-    }
-}
-
-/// Path of the executable, and the arguments, as `/proc` has them now.
-pub(super) fn command(pid: u32) -> (Option<String>, Vec<String>) {
-    let executable = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let bytes = sources::process::files::read_bytes(Path::new(&format!("/proc/{pid}/cmdline")), 64 << 10);
-    let words = |bytes: Vec<u8>| {
-        let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
-        bytes.strip_suffix(b"\0").unwrap_or(&bytes).split(|b| *b == 0).take(64).map(text).collect()
-    };
-    (executable.map(|e| e.to_string_lossy().into_owned()), bytes.map(words).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,12 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_and_command_of_this_process_are_read() {
-        let pid = std::process::id();
-        assert_ne!(namespaces(pid).mount, 0);
-        assert_eq!(uid(pid), Some(rustix::process::getuid().as_raw()));
-        let (executable, arguments) = command(pid);
-        assert!(executable.is_some() && !arguments.is_empty());
-        assert_eq!(namespaces(u32::MAX), Namespaces::default());
+    fn the_user_of_this_process_is_read() {
+        assert_eq!(uid(std::process::id()), Some(rustix::process::getuid().as_raw()));
     }
 }

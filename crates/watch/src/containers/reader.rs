@@ -317,7 +317,7 @@ fn asked_for(shared: &Shared, mut entered: Box<Entered>) {
 
 fn client(shared: &Shared, task: Task) {
     if process::is(task) {
-        let (executable, arguments) = process::command(task.process);
+        let (executable, arguments) = crate::proc::command(&crate::proc::of(task.process));
         lock(&shared.clients).complete(task, executable, arguments);
     }
 }

@@ -18,6 +18,7 @@ use sources::process::mountinfo::{HostPaths, MountTable};
 use self::processes::Processes;
 use crate::alert::Process;
 use crate::attempts::{Context, HostFile, Owner};
+use crate::proc;
 
 /// Containers that have ended and are still remembered, as events of theirs may be on the way.
 const ENDED: usize = 4096;
@@ -66,7 +67,7 @@ impl Surroundings {
     fn at(proc: &Path) -> Surroundings {
         let mounts = mount_table(&proc.join("1/mountinfo")).unwrap_or_default();
         Surroundings {
-            host: host_namespaces(proc),
+            host: proc::host_namespaces(proc),
             host_paths: HostPaths::new(&mounts),
             host_addresses: addresses(&proc.join("1/net")),
             proc: proc.to_owned(),
@@ -195,7 +196,7 @@ impl Context for Surroundings {
         }
         // A process that no event told of: the kernel is asked.
         let folder = self.proc.join(task.process.to_string());
-        match namespace(&folder.join("ns/mnt")) {
+        match proc::namespace(&folder, "mnt") {
             0 if task.process == 1 => Owner::Host,
             0 => self.owner_by_cgroup(&folder),
             inode => self.mount_namespace(inode),
@@ -281,46 +282,6 @@ fn bounded(path: &Path) -> Option<String> {
 
 fn mount_table(path: &Path) -> Option<MountTable> {
     MountTable::parse(&bounded(path)?).ok().filter(|table| !table.entries.is_empty())
-}
-
-/// The inode number of `kind:[NUMBER]` (namespaces(7)); 0 where it cannot be read.
-fn namespace(link: &Path) -> u32 {
-    let read = || {
-        let target = fs::read_link(link).ok()?;
-        let text = target.to_str()?;
-        text.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
-    };
-    read().unwrap_or(0)
-}
-
-fn namespaces(folder: &Path) -> Namespaces {
-    let of = |name: &str| namespace(&folder.join(name));
-    Namespaces {
-        user: of("user"),
-        mount: of("mnt"),
-        pid: of("pid"),
-        network: of("net"),
-        ipc: of("ipc"),
-        uts: of("uts"),
-        cgroup: of("cgroup"),
-    }
-}
-
-/// Those of the first process; where they may not be read (ptrace(2), access mode checking), this program's own, which runs
-/// on the host.
-fn host_namespaces(proc: &Path) -> Namespaces {
-    let first = namespaces(&proc.join("1/ns"));
-    let own = namespaces(&proc.join("self/ns"));
-    let known = |first: u32, own: u32| if first == 0 { own } else { first };
-    Namespaces {
-        user: known(first.user, own.user),
-        mount: known(first.mount, own.mount),
-        pid: known(first.pid, own.pid),
-        network: known(first.network, own.network),
-        ipc: known(first.ipc, own.ipc),
-        uts: known(first.uts, own.uts),
-        cgroup: known(first.cgroup, own.cgroup),
-    }
 }
 
 /// Local addresses of a network namespace, loopback left out: `fib_trie` names each address above the line

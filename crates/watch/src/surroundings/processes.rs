@@ -12,6 +12,7 @@ use std::path::Path;
 use sensor::event::{Actor, ContainerKey, Credentials, Entry, Event, File, FileId, Task, What};
 
 use crate::alert::Process;
+use crate::proc;
 
 /// Processes that are remembered at once. The kernel numbers no more by default on 64-bit machines (`PID_MAX_LIMIT`); a
 /// record takes about 500 bytes.
@@ -220,20 +221,14 @@ fn of_proc(number: u32, proc: &Path) -> Option<(Process, Task)> {
         seccomp: field("Seccomp").and_then(|text| text.parse().ok()).unwrap_or_default(),
         user_namespace: 0,
     };
-    let arguments = fs::read(folder.join("cmdline")).unwrap_or_default();
-    let arguments = arguments
-        .split(|byte| *byte == 0)
-        .filter(|word| !word.is_empty())
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect();
+    let (executable, arguments) = proc::command(&folder);
     let inode = fs::metadata(folder.join("exe")).map(|file| file.ino()).unwrap_or_default();
-    let executable = fs::read_link(folder.join("exe")).ok();
     let task = Task { process: number, thread: number, start: 0 };
     let process = Process {
         task,
         process_inside: number,
         name: field("Name").unwrap_or_default().to_owned(),
-        executable: executable.map(|path| path.to_string_lossy().into_owned()),
+        executable,
         executable_id: FileId { device: (0, 0), inode },
         sha256: None,
         arguments: shortened(arguments),
