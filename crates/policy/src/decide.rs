@@ -1,10 +1,10 @@
 //! The decision: one subject as it was judged goes in, and whether it may be comes out, with every reason. The same
 //! function decides for the audit, for CI and for every gate.
 //!
-//! A [`Policy`] is never changed once it is read, so any number of threads may decide by it at once; [`Shared`] holds the
-//! one in force, and a reload that fails leaves the last good one there. Nothing here reads a file, a clock or a setting.
+//! A [`Policy`] is never changed once it is read, so any number of threads may decide by it at once. Nothing here reads a
+//! file, a clock or a setting.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use confinement::{Place, Subject, World};
 use jiff::civil::Date;
@@ -517,29 +517,4 @@ fn against_image(images: &Images, subject: &Subject) -> Vec<String> {
         told.push(format!("the image {text} has the tag latest, which moves"));
     }
     told
-}
-
-/// The policy in force, for a program that runs on.
-#[derive(Debug)]
-pub struct Shared {
-    now: RwLock<Arc<Policy>>,
-}
-
-impl Shared {
-    pub fn new(policy: Policy) -> Shared {
-        Shared { now: RwLock::new(Arc::new(policy)) }
-    }
-
-    /// The policy to decide one request by: it stays whole whatever is reloaded meanwhile.
-    pub fn now(&self) -> Arc<Policy> {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Puts a new policy in force. One that could not be read leaves the last good one there, and the error is handed back
-    /// to be told.
-    pub fn reload(&self, read: Result<Policy, ReadError>) -> Result<(), ReadError> {
-        let policy = Arc::new(read?);
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = policy;
-        Ok(())
-    }
 }

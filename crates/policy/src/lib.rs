@@ -18,7 +18,7 @@ mod reading;
 pub mod rule;
 pub mod waiver;
 
-pub use decide::{Decision, EvaluationError, InPlace, Outcome, Policy, Reason, Shared, WaivedReason};
+pub use decide::{Decision, EvaluationError, InPlace, Outcome, Policy, Reason, WaivedReason};
 pub use jiff::civil::Date;
 pub use pod_security::{
     ControlResult, Level, Standard, StandardError, StandardResult, Verdict, Violation, evaluate,

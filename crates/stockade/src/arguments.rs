@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     Baseline(crate::baseline::Arguments),
     /// Check, test or begin a policy: what is allowed here
     Policy(crate::policy::Arguments),
+    /// Refuse at the door what a policy denies: Docker's API, Kubernetes, the OCI runtime
+    Gate(crate::gate::Arguments),
     /// Measure the process this runs in, without any effect, as facts for an audit
     Facts(Facts),
     /// Check rule files in the language of Falco, and list what they hold

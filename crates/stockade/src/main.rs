@@ -8,6 +8,7 @@ mod ci;
 mod events;
 mod explain;
 mod facts;
+mod gate;
 mod generate;
 mod harden;
 mod output_arguments;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Verb::Ci(arguments) => ci::run(arguments),
         Verb::Baseline(arguments) => baseline::run(arguments),
         Verb::Policy(arguments) => policy::run(arguments),
+        Verb::Gate(arguments) => gate::run(arguments),
         Verb::Facts(facts) => facts::run(facts),
         Verb::Rules(arguments) => rules::run(arguments),
         Verb::Completions(completions) => generate::completions(completions),

@@ -117,7 +117,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
     String::from_utf8(bytes).with_context(|| format!("{}: not a text in UTF-8", path.display()))
 }
 
-fn read_policy(path: &Path) -> Result<Policy, ReadError> {
+pub(crate) fn read_policy(path: &Path) -> Result<Policy, ReadError> {
     let name: Arc<str> = path.to_string_lossy().into();
     let text = read(path).map_err(|error| ReadError::one(unread(&name, &error)))?;
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -131,7 +131,7 @@ fn unread(path: &Arc<str>, error: &anyhow::Error) -> Problem {
 }
 
 /// An error that shows each problem on a line of its own.
-fn report_error(error: ReadError) -> anyhow::Error {
+pub(crate) fn report_error(error: ReadError) -> anyhow::Error {
     let lines: Vec<String> =
         error.problems.iter().map(|p| report::printable(&p.to_string()).into_owned()).collect();
     let (first, rest) = lines.split_first().map_or(("", [].as_slice()), |(f, r)| (f.as_str(), r));
@@ -148,7 +148,13 @@ pub(crate) fn load_waivers(named: Option<&PathBuf>) -> anyhow::Result<Waivers> {
         None if Path::new(DEFAULT_WAIVERS).exists() => Path::new(DEFAULT_WAIVERS),
         None => return Ok(Waivers::default()),
     };
-    Waivers::parse(&read(path)?, &path.to_string_lossy().into()).map_err(report_error)
+    read_waivers(path).map_err(report_error)
+}
+
+pub(crate) fn read_waivers(path: &Path) -> Result<Waivers, ReadError> {
+    let name: Arc<str> = path.to_string_lossy().into();
+    let text = read(path).map_err(|error| ReadError::one(unread(&name, &error)))?;
+    Waivers::parse(&text, &name)
 }
 
 /// A day as the command line has it.
