@@ -29,7 +29,10 @@ fn wait_for(mut done: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// The sensor tells changes of modes only where somebody asks for them, and without rules nobody did.
+/// Where Kubernetes puts a token; here it is a file that the test made.
+const SECRETS: &str = "/run/secrets/kubernetes.io/serviceaccount";
+
+/// The sensor tells opens of ordinary files only where somebody asks for them, and without rules nobody did.
 #[test]
 fn without_rules_an_attempt_that_is_read_from_a_bulk_kind_of_event_is_told() {
     if std::env::var_os("STOCKADE_ENGINES").is_none() {
@@ -57,11 +60,11 @@ fn without_rules_an_attempt_that_is_read_from_a_bulk_kind_of_event_is_told() {
     }
     let made = Command::new(DOCKER[0])
         .args(&DOCKER[1..])
-        .args(["run", "--rm", "--network", "none", "stockade-test-busybox", "sh", "-c"])
-        .arg("touch /tmp/own && chmod 4755 /tmp/own && rm /tmp/own && sleep 1")
+        .args(["run", "--rm", "--network", "none", "--tmpfs", SECRETS, "stockade-test-busybox", "sh", "-c"])
+        .arg(format!("echo made-up > {SECRETS}/token && cat {SECRETS}/token && sleep 1"))
         .output()
         .expect("docker runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let told = wait_for(|| read(&alerts).contains("\"detector\":\"set-user-id-file\""));
+    let told = wait_for(|| read(&alerts).contains("\"detector\":\"service-account\""));
     assert!(told, "{}\n{}", read(&alerts), read(&log));
 }
