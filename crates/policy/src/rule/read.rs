@@ -10,11 +10,12 @@ use techniques::technique::{Catalogue, Gain};
 use super::rego::{RegoFile, RegoPolicy};
 use super::{Condition, Forbid, Images, Mode, Require, Rule, Selector};
 use crate::decide::{InPlace, Outcome, Policy};
+use crate::doors;
 use crate::pattern::Pattern;
 use crate::pod_security::Standard;
 use crate::reading::{ReadError, Reader};
 
-const OUTCOMES: [(&str, Outcome); 3] =
+pub(crate) const OUTCOMES: [(&str, Outcome); 3] =
     [("allow", Outcome::Allow), ("warn", Outcome::Warn), ("deny", Outcome::Deny)];
 const MODES: [(&str, Mode); 3] = [("enforce", Mode::Enforce), ("warn", Mode::Warn), ("record", Mode::Record)];
 const VERDICTS: [(&str, Verdict); 3] =
@@ -76,12 +77,15 @@ pub(crate) fn policy(text: &str, path: &Arc<str>, files: &dyn RegoFiles) -> Resu
     let mut reader = Reader::default();
     let policy = reader.document(text, path, "a policy").map(|document| {
         let root = &document.root;
-        let keys = ["version", "open", "undetermined", "waivers-in-place", "rules", "rego"];
+        let keys = ["version", "open", "undetermined", "waivers-in-place", "rules", "rego", "doors"];
         reader.keys(root, "a policy", &keys);
         let mut policy = Policy::of_file(path.clone());
         policy.open = reader.word(root, "open", &OUTCOMES).unwrap_or(policy.open);
         policy.undetermined = reader.word(root, "undetermined", &OUTCOMES).unwrap_or(policy.undetermined);
         policy.in_place = reader.word(root, "waivers-in-place", &IN_PLACE).unwrap_or(policy.in_place);
+        if let Some(node) = reader.value(root, "doors") {
+            policy.doors = doors::doors(&mut reader, &node);
+        }
         let items = reader.items(root, "rules");
         if items.len() > MAX_RULES {
             reader.problem(root, format!("a policy has at most {MAX_RULES} rules"));
