@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use sources::document::Node;
 
+use super::OUTCOMES;
 use crate::decide::Outcome;
 use crate::pattern::Pattern;
 use crate::reading::Reader;
-use crate::rule::read::OUTCOMES;
 
 /// Connections are tried against one entry after another.
 const MAX_CONNECT: usize = 200;
@@ -54,7 +54,7 @@ impl Way {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kubernetes {
+pub struct KubernetesDoors {
     /// What is done with a role whose rights open a path, or a binding that hands out such a role; as the policy says of
     /// what is `open` where it is not given.
     pub roles: Option<Outcome>,
@@ -91,7 +91,7 @@ impl Connect {
     }
 }
 
-impl Kubernetes {
+impl KubernetesDoors {
     /// What is done with a connection, and the words for it where the policy has some.
     pub fn connection(
         &self,
@@ -105,22 +105,22 @@ impl Kubernetes {
             None => (Outcome::Allow, None),
         }
     }
-}
 
-pub(super) fn read(reader: &mut Reader, node: &Node) -> Kubernetes {
-    let keys = ["roles", "persistent-volumes", "not-judged", "connect"];
-    if !reader.keys(node, "`doors.kubernetes`", &keys) {
-        return Kubernetes::default();
-    }
-    let items = reader.items(node, "connect");
-    if items.len() > MAX_CONNECT {
-        reader.problem(node, format!("`connect` has at most {MAX_CONNECT} entries"));
-    }
-    Kubernetes {
-        roles: reader.word(node, "roles", &OUTCOMES),
-        persistent_volumes: reader.word(node, "persistent-volumes", &OUTCOMES),
-        not_judged: reader.word(node, "not-judged", &OUTCOMES),
-        connect: items.iter().take(MAX_CONNECT).filter_map(|item| connect(reader, item)).collect(),
+    pub(super) fn read(reader: &mut Reader, node: &Node) -> KubernetesDoors {
+        let keys = ["roles", "persistent-volumes", "not-judged", "connect"];
+        if !reader.keys(node, "`doors.kubernetes`", &keys) {
+            return KubernetesDoors::default();
+        }
+        let items = reader.items(node, "connect");
+        if items.len() > MAX_CONNECT {
+            reader.problem(node, format!("`connect` has at most {MAX_CONNECT} entries"));
+        }
+        KubernetesDoors {
+            roles: reader.word(node, "roles", &OUTCOMES),
+            persistent_volumes: reader.word(node, "persistent-volumes", &OUTCOMES),
+            not_judged: reader.word(node, "not-judged", &OUTCOMES),
+            connect: items.iter().take(MAX_CONNECT).filter_map(|item| connect(reader, item)).collect(),
+        }
     }
 }
 

@@ -10,12 +10,12 @@ use techniques::technique::{Catalogue, Gain};
 use super::rego::{RegoFile, RegoPolicy};
 use super::{Condition, Forbid, Images, Mode, Require, Rule, Selector};
 use crate::decide::{InPlace, Outcome, Policy};
-use crate::doors;
+use crate::doors::Doors;
 use crate::pattern::Pattern;
 use crate::pod_security::Standard;
 use crate::reading::{ReadError, Reader};
 
-pub(crate) const OUTCOMES: [(&str, Outcome); 3] =
+const OUTCOMES: [(&str, Outcome); 3] =
     [("allow", Outcome::Allow), ("warn", Outcome::Warn), ("deny", Outcome::Deny)];
 const MODES: [(&str, Mode); 3] = [("enforce", Mode::Enforce), ("warn", Mode::Warn), ("record", Mode::Record)];
 const VERDICTS: [(&str, Verdict); 3] =
@@ -83,9 +83,6 @@ pub(crate) fn policy(text: &str, path: &Arc<str>, files: &dyn RegoFiles) -> Resu
         policy.open = reader.word(root, "open", &OUTCOMES).unwrap_or(policy.open);
         policy.undetermined = reader.word(root, "undetermined", &OUTCOMES).unwrap_or(policy.undetermined);
         policy.in_place = reader.word(root, "waivers-in-place", &IN_PLACE).unwrap_or(policy.in_place);
-        if let Some(node) = reader.value(root, "doors") {
-            policy.doors = doors::doors(&mut reader, &node);
-        }
         let items = reader.items(root, "rules");
         if items.len() > MAX_RULES {
             reader.problem(root, format!("a policy has at most {MAX_RULES} rules"));
@@ -104,6 +101,9 @@ pub(crate) fn policy(text: &str, path: &Arc<str>, files: &dyn RegoFiles) -> Resu
         }
         for item in reader.mappings(root, "rego") {
             policy.rego.extend(rego(&mut reader, &item, files));
+        }
+        if let Some(doors) = reader.value(root, "doors") {
+            policy.doors = Doors::read(&mut reader, &doors);
         }
         policy
     });
