@@ -2,6 +2,7 @@
 //! not even to be judged. What a request makes is judged by the rest of the policy; the worse of both holds.
 
 pub mod docker;
+pub mod kubernetes;
 
 use confinement::Place;
 use sources::document::Node;
@@ -11,20 +12,26 @@ use crate::pattern::Pattern;
 use crate::reading::Reader;
 
 pub use docker::{DockerDoors, DockerRequest};
+pub use kubernetes::KubernetesDoors;
 
 /// What each door does.
 #[derive(Clone, Debug, Default)]
 pub struct Doors {
     pub docker: DockerDoors,
+    pub kubernetes: KubernetesDoors,
 }
 
 impl Doors {
     pub(crate) fn read(reader: &mut Reader, node: &Node) -> Doors {
         let mut doors = Doors::default();
-        if reader.keys(node, "`doors`", &["docker"])
-            && let Some(docker) = reader.value(node, "docker")
-        {
+        if !reader.keys(node, "`doors`", &["docker", "kubernetes"]) {
+            return doors;
+        }
+        if let Some(docker) = reader.value(node, "docker") {
             doors.docker = DockerDoors::read(reader, &docker);
+        }
+        if let Some(kubernetes) = reader.value(node, "kubernetes") {
+            doors.kubernetes = KubernetesDoors::read(reader, &kubernetes);
         }
         doors
     }
@@ -75,7 +82,7 @@ impl Setting {
     }
 }
 
-const OUTCOMES: [(&str, Outcome); 3] =
+pub(crate) const OUTCOMES: [(&str, Outcome); 3] =
     [("allow", Outcome::Allow), ("warn", Outcome::Warn), ("deny", Outcome::Deny)];
 
 fn uids(reader: &mut Reader, node: &Node) -> Vec<u32> {
