@@ -84,6 +84,12 @@ impl Standard {
         format!("1.{}", self.minor)
     }
 
+    /// The controls that are judged at this level in this version, each with the minor version that gave it its present
+    /// form: what another way of judging by the standard has to cover.
+    pub fn judged(&self) -> Vec<(&'static str, u32)> {
+        self.controls().into_iter().map(|(control, revision)| (control.id, revision.since)).collect()
+    }
+
     /// The controls that are judged at this level in this version, in the order in which they are reported.
     fn controls(&self) -> Vec<(&'static Control, &'static Revision)> {
         let in_force = |control: &'static Control| Some((control, control.revision(self.minor)?));
