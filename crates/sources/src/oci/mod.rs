@@ -137,6 +137,7 @@ impl Reader<'_> {
             control_apis: self.control_apis(),
             service_account: None,
             image: Image::default(),
+            operation: Arc::default(),
             runtime: self.runtime.clone(),
             measured_writable: Arc::default(),
             unprivileged: None,
