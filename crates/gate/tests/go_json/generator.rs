@@ -186,6 +186,104 @@ fn list(
     out.push(b']');
 }
 
+/// Fields of HostConfig with values that the daemon takes, so that what it makes of them can be looked at.
+const SOUND: [(&str, &[&str]); 28] = [
+    ("Privileged", &["true", "false", "null"]),
+    ("Binds", &[r#"["/srv:/s"]"#, r#"["/srv:/s:ro","/tmp:/t"]"#, "[]", "null"]),
+    ("CapAdd", &[r#"["NET_ADMIN"]"#, r#""ALL""#, r#"["cap_sys_ptrace","SYS_ADMIN"]"#, "null", "[]"]),
+    ("CapDrop", &[r#"["ALL"]"#, r#""CHOWN""#, "null"]),
+    ("PidMode", &[r#""host""#, r#""""#, "null"]),
+    ("IpcMode", &[r#""host""#, r#""private""#, r#""shareable""#, r#""none""#]),
+    ("UTSMode", &[r#""host""#, r#""""#]),
+    ("NetworkMode", &[r#""none""#, r#""host""#, r#""default""#, r#""bridge""#]),
+    ("CgroupnsMode", &[r#""host""#, r#""private""#]),
+    ("UsernsMode", &[r#""host""#, r#""""#]),
+    (
+        "Devices",
+        &[
+            r#"[{"PathOnHost":"/dev/null","PathInContainer":"/dev/x","CgroupPermissions":"rwm"}]"#,
+            r#"[{"pathonhost":"/dev/zero"},{"CgroupPermi\u017f\u017fions":"r"}]"#,
+            "[]",
+            "[{}]",
+        ],
+    ),
+    ("DeviceCgroupRules", &[r#"["a *:* rwm"]"#, r#"["c 1:3 mr"]"#, "null"]),
+    ("SecurityOpt", &[r#"["seccomp=unconfined"]"#, r#"["no-new-privileges","label=disable"]"#, "[]"]),
+    ("Sysctls", &[r#"{"net.ipv4.ip_forward":"1"}"#, r#"{"kernel.msgmax":"1"}"#, "{}", "null"]),
+    ("GroupAdd", &[r#"["0"]"#, r#"["docker","1"]"#, "[]"]),
+    ("ReadonlyRootfs", &["true", "false"]),
+    ("Memory", &["0", "67108864", "134217728", "-0"]),
+    ("PidsLimit", &["100", "null", "-1"]),
+    ("CgroupParent", &[r#""/other""#, r#""""#]),
+    ("OomScoreAdj", &["-500", "0", "10"]),
+    ("MaskedPaths", &["[]", r#"["/proc/kcore"]"#, "null"]),
+    ("ReadonlyPaths", &["[]", r#"["/proc/sys"]"#, "null"]),
+    (
+        "Mounts",
+        &[
+            r#"[{"Type":"bind","Source":"/srv","Target":"/m"}]"#,
+            r#"[{"type":"tmpfs","Target":"/m"},{"Type":"bind","source":"/tmp","Target":"/n","ReadOnly":true}]"#,
+            r#"[{"ReadOnly":true}]"#,
+            r#"[{"Target":"/other"},{}]"#,
+            r#"[{"BindOptions":{"Propagation":"rshared"}}]"#,
+            r#"[{"BindOptions":{"NonRecursive":true}}]"#,
+            r#"[{"Type":"volume","Target":"/v","VolumeOptions":{"NoCopy":true}}]"#,
+            "[]",
+            "null",
+        ],
+    ),
+    ("Tmpfs", &[r#"{"/run":""}"#, r#"{"/x":"size=1m"}"#, "null"]),
+    ("ShmSize", &["67108864", "0", "1048576"]),
+    ("Runtime", &[r#""runc""#, r#""""#]),
+    ("StorageOpt", &["null", "{}"]),
+    ("VolumeDriver", &[r#""""#, r#""local""#]),
+];
+
+/// A create body that the daemon takes in most cases, written in odd ways. Fields of HostConfig stand where they belong or
+/// at the top level, once or again.
+pub(crate) fn sound_body(choices: &mut Choices<'_>, image: &str) -> Vec<u8> {
+    let mut out = format!("{{\"Image\":\"{image}\"").into_bytes();
+    let old = choices.one_in(4);
+    for _ in 0..=choices.below(4) {
+        out.extend_from_slice(b",");
+        if choices.one_in(6) {
+            let (name, text) =
+                choices.of(&[("User", "\"1000\""), ("Labels", "{\"a\":\"b\"}"), ("Tty", "null")]);
+            key(choices, name, &mut out);
+            out.push(b':');
+            out.extend_from_slice(text.as_bytes());
+        } else if old {
+            sound_field(choices, None, &mut out);
+        } else {
+            key(choices, "HostConfig", &mut out);
+            out.push(b':');
+            if choices.one_in(12) {
+                out.extend_from_slice(b"null");
+                continue;
+            }
+            let mut earlier = None;
+            members(choices, 0, &mut out, |choices, out, _, again| {
+                earlier = Some(sound_field(choices, again.and(earlier), out));
+                earlier
+            });
+        }
+    }
+    out.push(b'}');
+    if choices.one_in(4) {
+        out.extend_from_slice(b"{\"HostConfig\":{\"Privileged\":true}}");
+    }
+    out
+}
+
+fn sound_field(choices: &mut Choices<'_>, again: Option<usize>, out: &mut Vec<u8>) -> usize {
+    let field = again.unwrap_or_else(|| choices.below(SOUND.len()));
+    let (name, values) = SOUND[field];
+    key(choices, name, out);
+    out.push(b':');
+    out.extend_from_slice(choices.of(values).as_bytes());
+    field
+}
+
 /// A field's name as it may be written.
 fn key(choices: &mut Choices<'_>, name: &str, out: &mut Vec<u8>) {
     let how = choices.below(8);

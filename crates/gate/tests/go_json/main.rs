@@ -5,7 +5,10 @@
 //! STOCKADE_ENGINES is set, as `make test` does.
 
 mod choices;
+mod daemon;
 mod generator;
+#[path = "../support/http.rs"]
+mod http;
 mod oracle;
 
 use std::cell::{Cell, RefCell};
@@ -90,8 +93,11 @@ fn disagreement(oracle: &mut Oracle, body: &[u8], shape: &Shape) -> Option<Strin
         (Answer::Decoded(theirs), Ok(ours)) => difference("", &ours, &theirs, shape),
         (Answer::Decoded(theirs), Err(error)) => Some(format!("refused here ({error}); Go: {theirs}")),
         (Answer::Syntax(why), Ok(ours)) => Some(format!("read here as {ours}; Go: {why}")),
-        (Answer::Syntax(_), Err(GoJsonError::Type { .. })) => {
-            Some("Go sees no JSON, here a type is wrong".into())
+        (Answer::Syntax(why), Err(error @ GoJsonError::Type { .. })) => {
+            Some(format!("{error} here; Go: {why}"))
+        }
+        (Answer::Type(why), Err(error @ (GoJsonError::Syntax { .. } | GoJsonError::Empty))) => {
+            Some(format!("{error} here; Go: {why}"))
         }
         // Numbers that are too large for the type, and types that are of no interest here, are left to the daemon.
         (Answer::Syntax(_) | Answer::Type(_), _) => None,
