@@ -5,11 +5,9 @@ use std::mem;
 use serde_json::{Value, json};
 
 use super::line::Hash;
-use super::{LONGEST, LogError};
+use super::{CHAIN, LONGEST, LogError};
 use crate::Record;
 
-/// What the members of the chain take of a line, and more.
-const CHAIN: usize = 256;
 const MOST: usize = LONGEST - CHAIN;
 /// Of a text, where all of a record is too long.
 const TEXT: usize = 4096;

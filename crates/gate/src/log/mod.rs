@@ -41,6 +41,9 @@ use tail::Tail;
 /// How long a line may be.
 pub const LONGEST: usize = 1 << 20;
 
+/// More than the members of the chain take of a line.
+const CHAIN: usize = 256;
+
 /// Which records are on the disk before `append` returns. What is not is lost when the machine loses power, and only
 /// then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,7 +116,7 @@ impl Log {
         open.follow(&self.path)?;
         open.catch_up(&self.path, &locked, record.time)?;
         if let Some(rotation) = self.rotation
-            && open.end.saturating_add(json.len() as u64) > rotation.size
+            && open.end.saturating_add((json.len() + CHAIN) as u64) > rotation.size
             && open.is_worth_moving()
         {
             open.rotate(&self.path, &locked, rotation, record.time)?;

@@ -19,6 +19,9 @@ use super::{LONGEST, beside, head};
 /// So many are told; the rest is counted.
 const TOLD: usize = 100;
 
+/// So many lines after a fault are known again.
+const SEEN: usize = 1 << 16;
+
 /// A link that was kept elsewhere: `SEQUENCE:HASH` or `HASH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
@@ -131,13 +134,6 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    fn misplaced(&self) -> Option<u64> {
-        match self {
-            Fault::Misplaced { sequence, .. } => Some(*sequence),
-            _ => None,
-        }
-    }
-
     /// In one word, for programs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -184,6 +180,8 @@ pub struct Verifier {
     anchors: Vec<(Anchor, bool)>,
     /// Lines of the file that is read.
     number: u64,
+    /// Numbers of lines since the first fault: what is only out of its order is not called missing.
+    seen: BTreeSet<u64>,
 }
 
 /// What the next line is compared with.
@@ -198,7 +196,13 @@ enum Before {
 impl Verifier {
     pub fn new(anchors: impl IntoIterator<Item = Anchor>) -> Verifier {
         let anchors = anchors.into_iter().map(|anchor| (anchor, false)).collect();
-        Verifier { found: Verified::default(), before: Before::Nothing, anchors, number: 0 }
+        Verifier {
+            found: Verified::default(),
+            before: Before::Nothing,
+            anchors,
+            number: 0,
+            seen: BTreeSet::new(),
+        }
     }
 
     /// The next file of the chain, as it is when this begins. `each` sees every line that is sound in itself.
@@ -261,8 +265,14 @@ impl Verifier {
             Before::Nothing => follows(Link::NONE, &line),
             Before::Unknown => None,
         };
-        if let Some(fault) = fault {
-            self.wrong(path, number, fault);
+        match fault {
+            // The other end of lines that were moved.
+            Some(Fault::Missing { from, to }) if all_of(&self.seen, from, to) => {}
+            Some(fault) => self.wrong(path, number, fault),
+            None => {}
+        }
+        if self.found.faults > 0 && self.seen.len() < SEEN {
+            self.seen.insert(sequence);
         }
         let sound = if !line.is_sound() {
             self.wrong(path, number, Fault::Changed { sequence });
@@ -309,11 +319,9 @@ impl Verifier {
 
     /// The end of the last file, which has this path.
     pub fn finish(mut self, path: &Path) -> Verified {
-        let misplaced: BTreeSet<u64> =
-            self.found.wrong.iter().filter_map(|wrong| wrong.fault.misplaced()).collect();
         for wrong in &mut self.found.wrong {
             if let Fault::Missing { from, to } = wrong.fault
-                && misplaced.range(from..=to).count() as u64 == (to - from).saturating_add(1)
+                && all_of(&self.seen, from, to)
             {
                 wrong.fault = Fault::Reordered { from, to };
             }
@@ -326,6 +334,10 @@ impl Verifier {
         }
         self.found
     }
+}
+
+fn all_of(seen: &BTreeSet<u64>, from: u64, to: u64) -> bool {
+    to - from < SEEN as u64 && seen.range(from..=to).count() as u64 == to - from + 1
 }
 
 /// What is wrong with a line that stands after another.
