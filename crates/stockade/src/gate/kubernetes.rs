@@ -11,7 +11,7 @@ use clap::Args;
 use gate::kubernetes::review::{self, MAX_BYTES};
 use gate::kubernetes::webhook::{CertificateFiles, Recorder, Settings, Webhook};
 use gate::log::Log;
-use gate::{InForce, Rules};
+use gate::InForce;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
