@@ -1,0 +1,3 @@
+//! The door of Kubernetes: admission.
+
+pub mod emit;
