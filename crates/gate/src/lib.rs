@@ -4,6 +4,7 @@
 
 pub mod docker;
 pub mod kubernetes;
+pub mod log;
 pub mod oci;
 pub mod record;
 pub mod rules;

@@ -1,5 +1,7 @@
 //! The Docker API as a door: what a request asks the daemon for, read as the daemon reads it.
 
 pub mod create;
+pub mod engine;
+pub mod gate;
 pub mod go_json;
 pub mod route;
