@@ -12,7 +12,6 @@ use serde::Serialize;
 use sources::inventory::Inventory;
 use techniques::judge::{Finding, Judged, Options, Verdict};
 
-use crate::pod_security;
 use crate::pod_security::Verdict as ControlVerdict;
 use crate::published::{self, Class, Reference, every_finding, place_of};
 use crate::reading::ReadError;
