@@ -33,11 +33,6 @@ impl Doors {
         if let Some(kubernetes) = reader.value(node, "kubernetes") {
             doors.kubernetes = KubernetesDoors::read(reader, &kubernetes);
         }
-        if reader.keys(node, "`doors`", &["docker"])
-            && let Some(docker) = reader.value(node, "docker")
-        {
-            doors.docker = DockerDoors::read(reader, &docker);
-        }
         doors
     }
 }
