@@ -4,4 +4,5 @@ pub mod create;
 pub mod engine;
 pub mod gate;
 pub mod go_json;
+pub mod proxy;
 pub mod route;
