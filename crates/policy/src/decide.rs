@@ -11,6 +11,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 use techniques::judge::{Finding, Judged, Options, Verdict};
 
+use crate::doors::Doors;
 use crate::pod_security;
 use crate::published::{self, Class, Reference, every_finding, place_of};
 use crate::reading::ReadError;
@@ -68,6 +69,8 @@ pub struct Policy {
     pub in_place: InPlace,
     pub rules: Vec<Rule>,
     pub rego: Vec<RegoPolicy>,
+    /// What gates do with requests that make no container.
+    pub doors: Doors,
 }
 
 impl Default for Policy {
@@ -80,6 +83,7 @@ impl Default for Policy {
             in_place: InPlace::Audit,
             rules: Vec::new(),
             rego: Vec::new(),
+            doors: Doors::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod change;
 pub mod check;
 mod condition_input;
 pub mod decide;
+pub mod doors;
 pub mod pattern;
 pub mod pod_security;
 pub mod published;
@@ -19,6 +20,7 @@ pub mod rule;
 pub mod waiver;
 
 pub use decide::{Decision, EvaluationError, InPlace, Outcome, Policy, Reason, WaivedReason};
+pub use doors::Doors;
 pub use jiff::civil::Date;
 pub use pod_security::{
     ControlResult, Level, Standard, StandardError, StandardResult, Verdict, Violation, evaluate,

@@ -148,7 +148,8 @@ macro_rules! host_fields {
 }
 
 const HOST_CONFIG: Shape = Struct(host_fields!());
-const CREATE: Shape = Struct(host_fields!(
+/// What the daemon decodes the body into, as far as it says what a container can reach.
+pub const CREATE: Shape = Struct(host_fields!(
     ("Cmd", TextOrList),
     ("Domainname", Text),
     ("Entrypoint", TextOrList),

@@ -10,6 +10,7 @@ use techniques::technique::{Catalogue, Gain};
 use super::rego::{RegoFile, RegoPolicy};
 use super::{Condition, Forbid, Images, Mode, Require, Rule, Selector};
 use crate::decide::{InPlace, Outcome, Policy};
+use crate::doors::Doors;
 use crate::pattern::Pattern;
 use crate::pod_security::Standard;
 use crate::reading::{ReadError, Reader};
@@ -76,7 +77,7 @@ pub(crate) fn policy(text: &str, path: &Arc<str>, files: &dyn RegoFiles) -> Resu
     let mut reader = Reader::default();
     let policy = reader.document(text, path, "a policy").map(|document| {
         let root = &document.root;
-        let keys = ["version", "open", "undetermined", "waivers-in-place", "rules", "rego"];
+        let keys = ["version", "open", "undetermined", "waivers-in-place", "rules", "rego", "doors"];
         reader.keys(root, "a policy", &keys);
         let mut policy = Policy::of_file(path.clone());
         policy.open = reader.word(root, "open", &OUTCOMES).unwrap_or(policy.open);
@@ -100,6 +101,9 @@ pub(crate) fn policy(text: &str, path: &Arc<str>, files: &dyn RegoFiles) -> Resu
         }
         for item in reader.mappings(root, "rego") {
             policy.rego.extend(rego(&mut reader, &item, files));
+        }
+        if let Some(doors) = reader.value(root, "doors") {
+            policy.doors = Doors::read(&mut reader, &doors);
         }
         policy
     });

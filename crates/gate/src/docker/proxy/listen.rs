@@ -31,13 +31,13 @@ pub enum ListenError {
 
 /// A socket that is listened at. Its file goes with it.
 #[derive(Debug)]
-pub struct Listening {
-    pub listener: UnixListener,
+pub(super) struct Listening {
+    pub(super) listener: UnixListener,
     path: PathBuf,
     inode: u64,
 }
 
-pub fn listen(place: &Place) -> Result<Listening, ListenError> {
+pub(super) fn listen(place: &Place) -> Result<Listening, ListenError> {
     let failed = |error| ListenError::Io { path: place.path.clone(), error };
     clear(&place.path)?;
     let folder = Scratch::beside(&place.path).map_err(failed)?;
