@@ -195,6 +195,35 @@ impl Policy {
         Options { depth: depth.unwrap_or(1).max(1) }
     }
 
+    /// Decides about an image by its name alone, before any container is made of it: by rules about every container of the
+    /// image. What a rule leaves out, or asks only of some, is decided when the container is made.
+    pub fn image(&self, image: &str) -> (Outcome, String) {
+        let mut told = Vec::new();
+        for rule in &self.rules {
+            let Some(images) = &rule.require.images else { continue };
+            let is_meant = rule.subjects.as_ref().is_none_or(|s| s.is_of_image(image).is_true())
+                && rule.except.iter().all(|s| s.is_of_image(image).is_false());
+            if is_meant {
+                let against = against_reference(images, image);
+                told.extend(
+                    against.into_iter().map(|text| (rule.mode, format!("{text} (rule {})", rule.name))),
+                );
+            }
+        }
+        let outcome = match told.iter().map(|(mode, _)| *mode).max() {
+            Some(Mode::Enforce) => Outcome::Deny,
+            Some(Mode::Warn) => Outcome::Warn,
+            Some(Mode::Record) | None => return (Outcome::Allow, String::new()),
+        };
+        let word = if outcome == Outcome::Deny { "denied" } else { "warned of" };
+        let texts: Vec<String> = told
+            .into_iter()
+            .filter(|(mode, _)| outcome.mode() == Some(*mode))
+            .map(|(_, text)| text)
+            .collect();
+        (outcome, format!("{word}: {}", texts.join(". ")))
+    }
+
     /// Decides about one subject of a world that was judged with [`Policy::options`]. `today` ends waivers.
     pub fn decide(
         &self,
@@ -505,6 +534,10 @@ fn against_image(images: &Images, subject: &Subject) -> Vec<String> {
     let Some(text) = subject.confinement.image.reference.get() else {
         return vec![format!("the image of {} is not known", subject.name)];
     };
+    against_reference(images, text)
+}
+
+fn against_reference(images: &Images, text: &str) -> Vec<String> {
     let reference = Reference::parse(text);
     let mut told = Vec::new();
     let from = |p: &crate::pattern::Pattern| {

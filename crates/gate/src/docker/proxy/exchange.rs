@@ -12,7 +12,6 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use policy::pattern::Pattern;
 use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -141,10 +140,11 @@ impl Exchange<'_> {
             ));
         }
         let rules = self.shared.gate.rules.now();
-        let _ = rules;
-        let allow: Vec<&Pattern> = self.shared.settings.allow.iter().collect();
-        if !scope::is_let_through(&route, allow) {
-            let why = format!("{} is not let through by this socket", route.pattern);
+        let proxy = &rules.policy.doors.docker_proxy;
+        let allowed = proxy.allowed(self.who.uid, self.who.gid).chain(&self.shared.settings.allow);
+        if !scope::is_let_through(&route, allowed) {
+            let kind = gate::kind(&route).row().key;
+            let why = format!("{} ({kind}) is not let through by this socket", route.pattern);
             return Err(self.refuse(&normal, StatusCode::FORBIDDEN, why));
         }
         Ok(route)
@@ -154,7 +154,7 @@ impl Exchange<'_> {
     fn refuse(&self, target: &str, status: StatusCode, why: String) -> Refusal {
         let gate = &self.shared.gate;
         let rules = gate.rules.now();
-        let ruling = Ruling::deny(why);
+        let ruling = Ruling::deny(format!("denied: {why}"));
         if let Some(keep) = &gate.keep {
             let record = Record {
                 schema: SCHEMA,

@@ -24,13 +24,13 @@ use hyper::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use policy::pattern::Pattern;
+use policy::doors::Routes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 
 pub use listen::{ListenError, Place};
-pub use scope::stands_for_a_route;
+pub use scope::stand_for_a_route;
 
 use crate::record::Who;
 use exchange::{Exchange, Refusal};
@@ -56,7 +56,7 @@ pub struct Settings {
     /// The daemon's own socket.
     pub daemon: PathBuf,
     /// Let through for everybody, beside what the policy names.
-    pub allow: Vec<Pattern>,
+    pub allow: Vec<Routes>,
     /// Connections at once, of all callers and of one user.
     pub connections: usize,
     pub connections_of_one: usize,
