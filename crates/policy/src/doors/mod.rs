@@ -2,8 +2,8 @@
 //! not even to be judged. What a request makes is judged by the rest of the policy; the worse of both holds.
 
 pub mod docker;
-pub mod kubernetes;
 pub mod docker_proxy;
+pub mod kubernetes;
 
 use confinement::Place;
 use sources::document::Node;
@@ -13,8 +13,8 @@ use crate::pattern::Pattern;
 use crate::reading::Reader;
 
 pub use docker::{DockerDoors, DockerRequest};
-pub use kubernetes::KubernetesDoors;
 pub use docker_proxy::{DockerProxy, Routes};
+pub use kubernetes::KubernetesDoors;
 
 /// What each door does.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +27,7 @@ pub struct Doors {
 impl Doors {
     pub(crate) fn read(reader: &mut Reader, node: &Node) -> Doors {
         let mut doors = Doors::default();
-        if !reader.keys(node, "`doors`", &["docker", "kubernetes"]) {
-        if !reader.keys(node, "`doors`", &["docker", "docker-proxy"]) {
+        if !reader.keys(node, "`doors`", &["docker", "docker-proxy", "kubernetes"]) {
             return doors;
         }
         if let Some(docker) = reader.value(node, "docker") {
@@ -36,6 +35,7 @@ impl Doors {
         }
         if let Some(kubernetes) = reader.value(node, "kubernetes") {
             doors.kubernetes = KubernetesDoors::read(reader, &kubernetes);
+        }
         if let Some(proxy) = reader.value(node, "docker-proxy") {
             doors.docker_proxy = DockerProxy::read(reader, &proxy);
         }
