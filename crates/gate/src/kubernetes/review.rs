@@ -24,10 +24,9 @@ pub const MAX_BYTES: usize = 16 << 20;
 const LIMITS: Limits =
     Limits { bytes: MAX_BYTES, depth: 100, nodes: 1_000_000, documents: 1, reachable: 1_000_000 };
 
-/// The API server cuts warnings that are longer (apiserver, endpoints/handlers/responsewriters `maxWarningLength`… and
-/// client-go recommends 120): what is cut here is cut at the end of a character.
+/// The API server cuts a warning after 256 characters, and each to 256 where all together are more than 4096 (apiserver
+/// pkg/endpoints/filters/warning.go, `truncateItemRunes`, `truncateAtTotalRunes`); what is cut here is cut on purpose.
 const LONGEST_WARNING: usize = 256;
-/// All warnings of a response together have 4096 bytes (apiserver pkg/warning, `truncateAtTotalRunes`).
 const MOST_WARNINGS: usize = 15;
 /// A message that is longer helps nobody.
 const LONGEST_MESSAGE: usize = 4096;
@@ -72,6 +71,12 @@ pub(super) struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an AdmissionReview of admission.k8s.io/v1: {0}")]
 pub struct NotAReview(String);
+
+impl NotAReview {
+    pub(super) fn unanswerable() -> NotAReview {
+        NotAReview("it could not be looked at".into())
+    }
+}
 
 /// A review that was decided about.
 #[derive(Clone, Debug)]
@@ -258,6 +263,28 @@ fn who(user: &Value) -> Result<Who, String> {
 }
 
 impl Decided {
+    /// A refusal of what was not looked at further than for whom to answer.
+    pub(super) fn refused(bytes: &[u8], message: &str) -> Result<Decided, NotAReview> {
+        #[derive(serde::Deserialize)]
+        struct Envelope {
+            request: Addressed,
+        }
+        #[derive(serde::Deserialize)]
+        struct Addressed {
+            uid: Arc<str>,
+        }
+        let envelope: Envelope = serde_json::from_slice(bytes).map_err(|e| NotAReview(e.to_string()))?;
+        Ok(Decided {
+            uid: envelope.request.uid,
+            who: Who::default(),
+            asked: "a review that was not decided about".into(),
+            operation: None,
+            kind: Arc::from(""),
+            ruling: Ruling::deny(message),
+            because: None,
+        })
+    }
+
     /// The answer, an AdmissionReview too.
     pub fn answer(&self) -> Value {
         let mut response = Map::new();

@@ -27,6 +27,12 @@ impl Daemon for Asked {
     fn container(&self, reference: &str) -> Result<Option<Value>, String> {
         get(&format!("/containers/{reference}/json"))
     }
+    fn image(&self, reference: &str) -> Result<Option<Value>, String> {
+        get(&format!("/images/{reference}/json"))
+    }
+    fn network(&self, reference: &str) -> Result<Option<Value>, String> {
+        get(&format!("/networks/{reference}"))
+    }
 }
 
 fn get(target: &str) -> Result<Option<Value>, String> {

@@ -29,6 +29,8 @@ pub struct Swarm {
     /// Seconds for which a node's certificate holds.
     pub certificate_seconds: Option<u64>,
     pub secrets: Option<u64>,
+    /// Whether its port for managers is open on every address of the host.
+    pub listens_everywhere: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

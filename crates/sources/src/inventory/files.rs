@@ -74,7 +74,7 @@ const UNIT_FOLDERS: &[&str] = &[
 const PROGRAM_FOLDERS: &[&str] = &["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
 /// A file by the role it plays, and where to look for it: the first that is there.
-pub const ROLES: &[(&str, &[&str], &str)] = &[
+const ROLES: &[(&str, &[&str], &str)] = &[
     ("docker.service", UNIT_FOLDERS, "docker.service"),
     ("docker.socket", UNIT_FOLDERS, "docker.socket"),
     ("dockerd", PROGRAM_FOLDERS, "dockerd"),

@@ -23,7 +23,7 @@ pub struct Inventory {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostInventory {
-    /// By the role they play: [`files::ROLES`].
+    /// By the role they play, such as `docker.service` or `dockerd`, or by their path where there is only one.
     pub files: std::collections::BTreeMap<String, FileState>,
     /// Certificates of registries; `None` where their folder is not there.
     pub certificates: Option<Vec<FileState>>,
@@ -54,6 +54,17 @@ pub struct EngineInventory {
     pub overlays: Option<Vec<Network>>,
     /// What was refused or could not be read.
     pub notes: Vec<String>,
+}
+
+impl EngineInventory {
+    /// Takes what the host's listeners tell of the engine: the port of managers (docs.docker.com, swarm tutorial,
+    /// "open protocols and ports").
+    pub fn heard(&mut self, host: &confinement::Host) {
+        let (Some(swarm), Some(listeners)) = (&mut self.swarm, host.listeners.get()) else { return };
+        let mut ports = listeners.iter().filter(|l| &*l.daemon == "docker" && l.address.ends_with(":2377"));
+        let everywhere = |address: &str| address.starts_with("0.0.0.0:") || address.starts_with("[::]:");
+        swarm.listens_everywhere = Some(ports.any(|l| everywhere(&l.address)));
+    }
 }
 
 impl HostInventory {
