@@ -410,6 +410,63 @@ fn a_record_is_written_however_large_and_says_what_was_left_out() {
 }
 
 #[test]
+fn every_line_follows_the_published_schema() {
+    let (_folder, path) = folder();
+    let log = Log::open(&path).unwrap().rotated(Rotation { size: 2000, keep: NonZero::new(1).unwrap() });
+    let who =
+        Who { user: Some("ann".into()), groups: vec!["g".into()], uid: Some(0), gid: Some(0), pid: Some(7) };
+    let text = "services:\n  web:\n    image: nginx\n    privileged: true # stockade: waive REST\n";
+    let text = text.replace("REST", r#"privileged-devices until=2026-12-31 owner=ann reason="a test""#);
+    let world = sources::gather::text(text.as_bytes(), "compose.yaml".as_ref(), &sources::Context::assumed());
+    let policy = policy::Policy::parse(
+        "version: 1\nwaivers-in-place: everywhere\n",
+        &"policy.yaml".into(),
+        &policy::NoFiles,
+    )
+    .unwrap();
+    let (waivers, _) = policy::Waivers::in_place(&text, &"compose.yaml".into());
+    let rules = gate::InForce { policy, waivers };
+    let judged = Ruling::of(&world, &rules, policy::parse_date("2026-11-23").unwrap());
+    log.append(&Record { policy: Some("policy.yaml"), ..record("create", &who, &judged) }).unwrap();
+    for _ in 0..3 {
+        log.append(&record("create", &who, &Ruling::deny("x".repeat(2 << 20)))).unwrap();
+    }
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{").unwrap();
+    append(&log, "after");
+    let head = path.with_extension("log.head");
+    let ahead = fs::read_to_string(&head).unwrap().replacen("000", "009", 1);
+    fs::write(head, ahead).unwrap();
+    append(&log, "after");
+
+    let schema = |name: &str| {
+        let path = format!("{}/../../schemas/stockade.{name}-1.schema.json", env!("CARGO_MANIFEST_DIR"));
+        let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        jsonschema::draft202012::meta::validate(&schema).unwrap();
+        jsonschema::draft202012::new(&schema).unwrap()
+    };
+    let (line, evidence) = (schema("decision"), schema("confinement"));
+    let errors = |schema: &jsonschema::Validator, json: &Value| {
+        schema
+            .iter_errors(json)
+            .map(|error| format!("{}: {:.300}", error.instance_path(), error.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let mut kinds = std::collections::BTreeSet::new();
+    for json in files(&path).iter().flat_map(|file| lines(file)) {
+        assert_eq!(errors(&line, &json), Vec::<String>::new());
+        for subject in json["subjects"].as_array().into_iter().flatten() {
+            assert_eq!(errors(&evidence, &subject["judged"]), Vec::<String>::new());
+        }
+        kinds.insert(json["note"]["kind"].as_str().unwrap_or("decision").to_owned());
+        let other = json.as_object().unwrap().keys().next().unwrap().clone();
+        let mut without = json.clone();
+        without.as_object_mut().unwrap().remove(&other);
+        assert!(!line.is_valid(&without), "without {other}");
+    }
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["continued", "decision", "missing", "torn"]);
+}
+
+#[test]
 fn threads_that_share_a_log_leave_a_whole_chain() {
     let (_folder, path) = folder();
     let log = Log::open(&path).unwrap();

@@ -1,7 +1,5 @@
 //! A record whose line would be longer than may be: what is largest is left out, and `leftOut` says what.
 
-use std::mem;
-
 use serde_json::{Value, json};
 
 use super::line::Hash;
@@ -31,7 +29,9 @@ pub(super) fn json(record: &Record<'_>) -> Result<Vec<u8>, LogError> {
         }
     }
     // Many short members, each of many: who asked what, and the answer, are kept at least.
-    value.as_object_mut().into_iter().for_each(|members| mem::drop(members.remove("subjects")));
+    if let Some(members) = value.as_object_mut() {
+        members.remove("subjects");
+    }
     value["leftOut"]["what"] = "subjects".into();
     let shorter = serde_json::to_vec(&value).map_err(LogError::Json)?;
     if shorter.len() <= MOST { Ok(shorter) } else { Err(LogError::Long { bytes }) }
@@ -39,7 +39,8 @@ pub(super) fn json(record: &Record<'_>) -> Result<Vec<u8>, LogError> {
 
 /// What each subject was judged to be; the decision with its reasons stays.
 fn evidence(record: &mut Value) {
-    for subject in record["subjects"].as_array_mut().into_iter().flatten() {
+    let subjects = record.get_mut("subjects").and_then(Value::as_array_mut);
+    for subject in subjects.into_iter().flatten() {
         if let Some(members) = subject.as_object_mut() {
             members.remove("judged");
         }
