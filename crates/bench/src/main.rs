@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use bench::gate_docker;
 use bench::input::{self, Variety};
 use bench::measure::{self, Cost};
 use bench::table::{Figure, Part, Row, Target};
@@ -56,12 +57,13 @@ struct Tools {
 /// Measures one thing.
 type Measure = fn(&Tools) -> io::Result<Part>;
 
-const PARTS: [(&str, Measure); 6] = [
+const PARTS: [(&str, Measure); 7] = [
     ("start", start_up),
     ("manifests", manifests),
     ("installation", installation),
     ("solver", solver),
     ("hardening", hardening),
+    ("gate-docker", gate_docker),
     ("beside", beside),
 ];
 
@@ -298,6 +300,10 @@ fn solver(tools: &Tools) -> io::Result<Part> {
         rows.push(row(what, judging(&world), target));
     }
     Ok(Part { title: "judging, a container (in one process, without reading and writing)".into(), rows })
+}
+
+fn gate_docker(tools: &Tools) -> io::Result<Part> {
+    gate_docker::part(Path::new(&tools.stockade), &tools.folder)
 }
 
 /// The other tools on the same input in the same run.

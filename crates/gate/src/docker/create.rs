@@ -20,6 +20,10 @@ pub trait Daemon {
     fn volume(&self, name: &str) -> Result<Option<Volume>, String>;
     /// The inspection of a container; none where there is no such container.
     fn container(&self, reference: &str) -> Result<Option<Value>, String>;
+    /// The inspection of an image; none where there is no such image.
+    fn image(&self, reference: &str) -> Result<Option<Value>, String>;
+    /// The inspection of a network; none where there is no such network.
+    fn network(&self, reference: &str) -> Result<Option<Value>, String>;
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +51,7 @@ pub enum CreateError {
 use Shape::{Any, Bool, Map as MapOf, Number, Pointer, Slice, Struct, Text, TextOrList};
 
 const DRIVER: Shape = Struct(&[("Name", Text), ("Options", MapOf(&Text))]);
-const MOUNT: Shape = Struct(&[
+pub(super) const MOUNT: Shape = Struct(&[
     ("Type", Text),
     ("Source", Text),
     ("Target", Text),
@@ -147,8 +151,9 @@ macro_rules! host_fields {
     };
 }
 
-const HOST_CONFIG: Shape = Struct(host_fields!());
-const CREATE: Shape = Struct(host_fields!(
+pub(super) const HOST_CONFIG: Shape = Struct(host_fields!());
+/// What the daemon decodes the body into, as far as it says what a container can reach.
+pub const CREATE: Shape = Struct(host_fields!(
     ("Cmd", TextOrList),
     ("Domainname", Text),
     ("Entrypoint", TextOrList),
@@ -212,11 +217,11 @@ pub fn as_inspected(body: &[u8], daemon: &dyn Daemon) -> Result<Value, CreateErr
     Ok(json!({ "Config": config, "HostConfig": host, "Mounts": mounts }))
 }
 
-fn is_zero(value: &Value) -> bool {
+pub(super) fn is_zero(value: &Value) -> bool {
     value.as_i64() == Some(0) || value.as_str() == Some("")
 }
 
-fn without_nulls(value: Value) -> Value {
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => Value::Object(
             members.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
@@ -292,7 +297,7 @@ fn bound(bind: &str, host: &Map<String, Value>, daemon: &dyn Daemon) -> Result<V
     Ok(Value::Object(mount))
 }
 
-fn mounted(asked: &Value, daemon: &dyn Daemon) -> Result<Value, CreateError> {
+pub(super) fn mounted(asked: &Value, daemon: &dyn Daemon) -> Result<Value, CreateError> {
     let source = text(asked, "Source");
     let mut mount = match text(asked, "Type") {
         "bind" => on_host(source)?,
@@ -357,7 +362,15 @@ pub fn shown(volume: &Volume) -> Result<Map<String, Value>, CreateError> {
         let kind = format!("{} volume", volume.driver);
         return Ok(Map::from_iter([("Type".to_owned(), Value::String(kind))]));
     }
-    match (option("type").unwrap_or_default(), option("device").unwrap_or_default()) {
+    let device = option("device").unwrap_or_default();
+    // With MS_BIND the kernel looks at no type (do_mount, fs/namespace.c).
+    if option("o").unwrap_or_default().split(',').any(|word| matches!(word.trim(), "bind" | "rbind")) {
+        return match device.starts_with('/') {
+            true => on_host(device),
+            false => Ok(Map::from_iter([("Type".to_owned(), json!("unknown volume"))])),
+        };
+    }
+    match (option("type").unwrap_or_default(), device) {
         // The driver's own folder: nobody's but the engine's.
         ("" | "none", "") | ("tmpfs", _) => Ok(Map::from_iter([("Type".to_owned(), json!("tmpfs"))])),
         ("nfs" | "nfs4" | "cifs", _) => Ok(Map::from_iter([("Type".to_owned(), json!("network volume"))])),
@@ -393,6 +406,12 @@ mod tests {
         fn container(&self, reference: &str) -> Result<Option<Value>, String> {
             let mounts = json!([{"Type": "bind", "Source": "/etc", "Destination": "/h", "RW": true}]);
             Ok((reference == "other").then(|| json!({ "Mounts": mounts })))
+        }
+        fn image(&self, _: &str) -> Result<Option<Value>, String> {
+            Ok(None)
+        }
+        fn network(&self, _: &str) -> Result<Option<Value>, String> {
+            Ok(None)
         }
     }
 
@@ -438,6 +457,24 @@ mod tests {
         let inspected = read(json!({"HostConfig": {"Binds": ["plain:/a", "new:/b", "/c"]}}));
         assert_eq!(sources(&inspected), ["", "", ""]);
         assert_eq!(inspected["Mounts"][0]["Name"], "plain");
+    }
+
+    #[test]
+    fn a_volume_that_binds_shows_its_device_whatever_type_it_names() {
+        let shows = |options: &[(&str, &str)]| {
+            let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let shown = shown(&Volume { driver: String::new(), options }).expect("it is readable");
+            (text(&Value::Object(shown.clone()), "Type").to_owned(), shown.get("Source").cloned())
+        };
+        let root = ("bind".to_owned(), Some(json!("/")));
+        for kind in ["none", "tmpfs", "nfs", "ext4"] {
+            assert_eq!(shows(&[("type", kind), ("o", "ro,rbind"), ("device", "/")]), root, "{kind}");
+        }
+        let unknown = ("unknown volume".to_owned(), None);
+        assert_eq!(shows(&[("type", "none"), ("o", "bind"), ("device", "etc")]), unknown);
+        let overlay =
+            [("type", "overlay"), ("device", "overlay"), ("o", "lowerdir=/,upperdir=/u,workdir=/w")];
+        assert_eq!(shows(&overlay), unknown);
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! The Docker API as a door: what a request asks the daemon for, read as the daemon reads it.
 
+mod addition;
 pub mod create;
 pub mod engine;
 pub mod gate;
 pub mod go_json;
+pub mod proxy;
 pub mod route;
+pub mod service;
+mod subject;

@@ -93,6 +93,23 @@ impl Session {
         self.find(&format!("/exec/{}/json", http::encode(id)))
     }
 
+    /// The engine's inspection of a volume.
+    pub fn inspect_volume(&self, name: &str) -> Result<Option<Value>, HttpError> {
+        self.find(&format!("/volumes/{}", http::encode(name)))
+    }
+
+    /// The engine's inspection of a network, by its name or id.
+    pub fn inspect_network(&self, reference: &str) -> Result<Option<Value>, HttpError> {
+        self.find(&format!("/networks/{}", http::encode(reference)))
+    }
+
+    /// The engine's inspection of an image, by its name or id. The slashes of a name stay: an escaped one is not the
+    /// same to everything that stands between.
+    pub fn inspect_image(&self, reference: &str) -> Result<Option<Value>, HttpError> {
+        let parts: Vec<String> = reference.split('/').map(http::encode).collect();
+        self.find(&format!("/images/{}/json", parts.join("/")))
+    }
+
     /// The first digest by which a registry knows the image, where it came from one.
     pub fn image_digest(&self, image: &str) -> Result<Option<String>, HttpError> {
         let Some(found) = self.find(&format!("/images/{}/json", http::encode(image)))? else {

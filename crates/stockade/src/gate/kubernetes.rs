@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use gate::InForce;
 use gate::kubernetes::review::{self, MAX_BYTES};
 use gate::kubernetes::webhook::{CertificateFiles, Recorder, Settings, Webhook};
 use gate::log::Log;
-use gate::InForce;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
