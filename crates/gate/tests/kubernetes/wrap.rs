@@ -58,8 +58,8 @@ impl Review {
         let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
         let kind = text("kind");
         let plural = format!("{}s", kind.to_lowercase());
-        let (group, resource) = self.resource.unwrap_or((group, &plural));
         let kind = json!({ "group": group, "version": version, "kind": kind });
+        let (group, resource) = self.resource.unwrap_or((group, &plural));
         let resource = json!({ "group": group, "version": version, "resource": resource });
         let mut request = json!({
             "uid": Review::UID,
