@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{HostInventory, audit};
-use crate::process::MountTable;
 use crate::process::files::read_text;
+use crate::process::mountinfo::MountTable;
 
 /// What is asked that the engine's settings say.
 #[derive(Clone, Debug, Default)]
@@ -222,11 +222,11 @@ mod tests {
 
     #[test]
     fn a_folder_bound_to_itself_is_no_file_system_of_its_own() {
-        let line = |id, device, root, target| format!("{id} 1 {device} {root} {target} rw - ext4 /dev/x rw\n");
+        let line =
+            |id, device, root, target| format!("{id} 1 {device} {root} {target} rw - ext4 /dev/x rw\n");
         let root = line(2, "8:1", "/", "/");
-        let own = |text: String| {
-            is_own_file_system(&MountTable::parse(&text).unwrap(), "/var/lib/docker").unwrap()
-        };
+        let own =
+            |text: String| is_own_file_system(&MountTable::parse(&text).unwrap(), "/var/lib/docker").unwrap();
         assert!(!own(root.clone()));
         assert!(!own(root.clone() + &line(3, "8:1", "/var/lib/docker", "/var/lib/docker")));
         assert!(own(root.clone() + &line(3, "8:2", "/", "/var/lib/docker")));
