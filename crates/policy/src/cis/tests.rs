@@ -217,3 +217,119 @@ fn live_restore_is_not_asked_of_a_swarm() {
     assert_eq!(of(&Inventory::default()), Verdict::Fail);
     assert_eq!(of(&Inventory { host: None, engine: Some(engine) }), Verdict::NotApplicable);
 }
+
+mod peer {
+    //! Beside docker-bench-security: the same host and containers, by number. What it said is recorded (`result.txt`),
+    //! and so are the facts of the host (`inventory.json`) and the lines that made the containers. Every difference is
+    //! written down with who is right (`differences.txt`), and every one that is written occurs.
+
+    use super::*;
+
+    fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+    }
+
+    /// By number: the word, and the containers it names.
+    fn recorded() -> BTreeMap<&'static str, (&'static str, BTreeSet<&'static str>)> {
+        let read = |line: &'static str| {
+            let mut words = line.split(' ');
+            let (number, word) = (words.next().unwrap(), words.next().unwrap());
+            (number, (word, words.collect()))
+        };
+        lines(include_str!("peer/result.txt")).map(read).collect()
+    }
+
+    /// By number, the result of each container (`-` for what is about no container).
+    fn here() -> BTreeMap<&'static str, BTreeMap<&'static str, Verdict>> {
+        let mut found: BTreeMap<&str, BTreeMap<&str, Verdict>> = BTreeMap::new();
+        let inventory: Inventory = serde_json::from_str(include_str!("peer/inventory.json")).unwrap();
+        let mut engine = Engine::of_release(EngineKind::Docker, "20.10.24");
+        engine.settings.own_configuration = Some(true);
+        engine.settings.log_driver = Some(Fact::known("json-file".into(), Origin::measured("docker info")));
+        let mut context = context(Some("-"));
+        context.docker = Arc::new(engine);
+        context.image_users = Arc::new(
+            [("busybox".into(), Fact::known("".into(), Origin::measured("docker image inspect")))].into(),
+        );
+        let mut take = |name: &'static str, result: StandardResult| {
+            for control in result.controls {
+                found.entry(control.id).or_default().insert(name, control.result);
+            }
+        };
+        let mut live = unread();
+        live.confinement = Arc::new(confine(&Request::default(), &context.docker, &context.host));
+        take("-", evaluate(&live, &inventory).unwrap());
+        take("-", evaluate(&of_kind(SubjectKind::Host), &inventory).unwrap());
+        for line in lines(include_str!("peer/containers.txt")) {
+            let (name, run_line) = line.split_once(": ").unwrap();
+            let world = run::read_line(run_line, &"--run".into(), 1, &context);
+            assert!(world.problems.is_empty(), "{:?}", world.problems);
+            let mut subject = world.subjects.into_iter().next().unwrap();
+            // What a command line does not say and a live engine did.
+            let operation = Arc::make_mut(&mut Arc::make_mut(&mut subject.confinement).operation);
+            operation
+                .health_check
+                .get_or_insert(Fact::known(false, Origin::measured("docker image inspect")));
+            operation.ssh_server = Some(Fact::known(name == "sshd", Origin::measured("/proc")));
+            take(name, evaluate(&subject, &inventory).unwrap());
+        }
+        found
+    }
+
+    /// Whether both say the same of a check as a whole.
+    fn same(word: &str, verdict: Verdict) -> bool {
+        match word {
+            // "Swarm mode not enabled" is a pass of the script's.
+            "PASS" => matches!(verdict, Verdict::Pass | Verdict::NotApplicable),
+            "WARN" => verdict == Verdict::Fail,
+            "INFO" | "NOTE" => matches!(verdict, Verdict::Manual | Verdict::NotApplicable),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Numbers with their containers and results that differ from what the script said.
+    fn differences() -> BTreeMap<(&'static str, &'static str), BTreeSet<&'static str>> {
+        let recorded = recorded();
+        let mut found: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+        for (number, results) in here() {
+            let (word, named) = &recorded[number];
+            let of_containers = results.keys().any(|name| *name != "-");
+            for (name, verdict) in results {
+                let agrees = match (of_containers, named.contains(name)) {
+                    (false, _) => same(word, verdict),
+                    // Nothing is asked: both leave it to people.
+                    _ if matches!(number, "5.23" | "5.24" | "5.28") => verdict == Verdict::Manual,
+                    (true, true) => verdict == Verdict::Fail,
+                    (true, false) => matches!(verdict, Verdict::Pass | Verdict::NotApplicable),
+                };
+                if !agrees {
+                    found.entry((number, verdict.name())).or_default().insert(name);
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_difference_to_the_peer_is_written_down_and_no_other() {
+        let mut found = differences();
+        let mut missing = Vec::new();
+        for line in lines(include_str!("peer/differences.txt")) {
+            let [number, containers, verdict, _] = line.split(" | ").collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let wanted: BTreeSet<&str> = containers.split(' ').collect();
+            match found.remove(&(number, verdict)) {
+                Some(names) if containers == "*" && names.len() > 1 || names == wanted => {}
+                other => missing.push(format!("{line}: {other:?}")),
+            }
+        }
+        assert!(missing.is_empty() && found.is_empty(), "not so: {missing:#?}\nnot written: {found:#?}");
+    }
+
+    #[test]
+    fn the_peer_and_this_table_have_the_same_numbers() {
+        let here: BTreeSet<&str> = CHECKS.iter().map(|check| check.id).collect();
+        assert_eq!(here, recorded().into_keys().collect());
+    }
+}
