@@ -48,7 +48,10 @@ impl Routes {
             )));
         };
         if method != "*" && !METHODS.contains(&method) {
-            return Err(RoutesError(format!("`{method}` is no method of the API; it has {}, or `*`", METHODS.join(", "))));
+            return Err(RoutesError(format!(
+                "`{method}` is no method of the API; it has {}, or `*`",
+                METHODS.join(", ")
+            )));
         }
         if !path.starts_with('/') && path != "*" {
             return Err(RoutesError(format!("the path `{path}` must begin with `/`, without a version")));
@@ -126,7 +129,8 @@ mod tests {
             "    allow: [read]\n    callers:\n      - {uids: 1000, allow: [read-content]}\n      - {gids: [7], allow: 'POST /containers/*/restart'}\n",
         )
         .expect("it reads");
-        let may = |uid, gid, kind: &str, row: &str| proxy.allowed(Some(uid), Some(gid)).any(|r| r.hold(kind, row));
+        let may =
+            |uid, gid, kind: &str, row: &str| proxy.allowed(Some(uid), Some(gid)).any(|r| r.hold(kind, row));
         assert!(may(5, 5, "read", "GET /containers/json"));
         assert!(!may(5, 5, "read-content", "GET /containers/{}/logs"));
         assert!(may(1000, 5, "read-content", "GET /containers/{}/logs"));

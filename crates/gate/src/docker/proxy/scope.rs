@@ -34,7 +34,8 @@ mod tests {
         assert!(let_through(&[], "GET", "/_ping"));
         assert!(let_through(&[], "HEAD", "/_ping"));
         assert!(let_through(&[], "GET", "/v1.41/version"));
-        for (method, uri) in [("GET", "/containers/json"), ("GET", "/events"), ("POST", "/containers/create")] {
+        for (method, uri) in [("GET", "/containers/json"), ("GET", "/events"), ("POST", "/containers/create")]
+        {
             assert!(!let_through(&[], method, uri), "{method} {uri}");
         }
     }
