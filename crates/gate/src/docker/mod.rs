@@ -5,6 +5,7 @@ pub mod create;
 pub mod engine;
 pub mod gate;
 pub mod go_json;
+pub mod plugin;
 pub mod route;
 pub mod service;
 mod subject;

@@ -1,11 +1,46 @@
-//! `stockade gate docker`.
+//! `stockade gate docker`: the authorization plugin of the Docker daemon.
 
-use anyhow::bail;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use clap::Args;
+use gate::Door;
+use gate::docker::engine::Engine;
+use gate::docker::gate::DockerGate;
+use gate::docker::plugin::{self, Socket};
+use gate::listen::Place;
+use sources::engine_api::Endpoint;
+use sources::host::read_host;
+
+use super::GateRules;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    #[command(flatten)]
+    rules: GateRules,
 
-pub(super) fn run(_arguments: &Arguments) -> anyhow::Result<u8> {
-    bail!("this door is not built yet")
+    /// Where the daemon asks: its name without `.sock` is the plugin's name
+    #[arg(long, value_name = "PATH", default_value = "/run/docker/plugins/stockade.sock")]
+    socket: PathBuf,
+
+    /// The daemon that is asked about volumes, images and containers
+    #[arg(long, value_name = "ADDRESS", default_value = "unix:///run/docker.sock")]
+    engine: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    let endpoint = Endpoint::parse(&arguments.engine)?;
+    let rules = Arc::new(arguments.rules.load()?);
+    let engine = Arc::new(Engine::new(endpoint, || Arc::new(read_host().0)));
+    let gate = Arc::new(DockerGate { door: Door::DockerPlugin, rules, engine, keep: None });
+    // Whoever can speak to the plugin learns what is decided; only the daemon, which is root, has to.
+    let place = Place { path: arguments.socket.clone(), mode: 0o600, group: None };
+    let socket = Socket::open(&place)?;
+    tell(&format!("listening at {}; {}", place.path.display(), plugin::status(&gate)));
+    plugin::run(&socket, &gate, tell)?;
+    Ok(0)
+}
+
+fn tell(message: &str) {
+    eprintln!("stockade gate docker: {}", report::printable(message));
 }
