@@ -343,11 +343,9 @@ fn volume(name: &str, new: Volume, daemon: &dyn Daemon) -> Result<Map<String, Va
         let what = || format!("the volume {name:?}");
         daemon.volume(name).map_err(|why| CreateError::Daemon { what: what(), why })?
     };
-    let is_there = there.is_some();
-    let volume = there.unwrap_or(new);
-    let mut mount = shown(&volume)?;
-    // By its name the reader finds what a volume shows that is there.
-    if is_there && mount.get("Type") == Some(&json!("tmpfs")) {
+    let mut mount = shown(&there.unwrap_or(new))?;
+    // The engine's own: by its name others may mount it too. Without one nobody else does.
+    if !name.is_empty() && mount.get("Type") == Some(&json!("tmpfs")) {
         mount.insert("Type".into(), json!("volume"));
         mount.insert("Name".into(), json!(name));
     }
@@ -457,6 +455,8 @@ mod tests {
         let inspected = read(json!({"HostConfig": {"Binds": ["plain:/a", "new:/b", "/c"]}}));
         assert_eq!(sources(&inspected), ["", "", ""]);
         assert_eq!(inspected["Mounts"][0]["Name"], "plain");
+        assert_eq!(inspected["Mounts"][1]["Name"], "new");
+        assert_eq!(inspected["Mounts"][2]["Type"], "tmpfs");
     }
 
     #[test]

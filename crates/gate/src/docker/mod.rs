@@ -6,6 +6,7 @@ pub mod engine;
 pub mod gate;
 pub mod go_json;
 pub mod plugin;
+pub mod proxy;
 pub mod route;
 pub mod service;
 mod subject;

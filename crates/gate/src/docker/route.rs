@@ -222,6 +222,11 @@ const ROUTES: &[(&str, &str, Effect)] = &[
     ("DELETE", "/configs/{}", KeepsSecret),
 ];
 
+/// Every row of the table, as [`Route::pattern`] has it.
+pub fn rows() -> impl Iterator<Item = String> {
+    ROUTES.iter().map(|(method, pattern, _)| format!("{method} {pattern}"))
+}
+
 /// Reads a method and a request target (`RequestUri` of the plugin protocol).
 pub fn read(method: &str, uri: &str) -> Result<Route, RouteError> {
     // A client may send the absolute form; the daemon reads the path of it.

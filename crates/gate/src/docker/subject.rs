@@ -24,12 +24,12 @@ pub(super) fn world(session: &Session, mut inspected: Value, name: &str) -> Resu
     annotated(&inspected)?;
     canonical_profiles(&mut inspected)?;
     join(&mut inspected, session)?;
-    show_volumes(&mut inspected, session)?;
+    let new_volumes = show_volumes(&mut inspected, session)?;
     if session.is_local() {
         follow_links(&mut inspected)?;
     }
     let labels = labels(&inspected);
-    let confinement = session.confinement(inspected);
+    let confinement = session.confinement_with(inspected, &new_volumes);
     let (confinement, problems) = confinement.map_err(|error| error.to_string())?;
     let realm: Arc<str> = session.endpoint().to_string().into();
     let subject = Subject {
@@ -135,8 +135,9 @@ fn mounts(inspected: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>
     mounts.into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
-/// A volume whose driver binds a path of the host is a mount of that path.
-fn show_volumes(inspected: &mut Value, daemon: &dyn Daemon) -> Result<(), Why> {
+/// A volume whose driver binds a path of the host is a mount of that path. Returns those that are not there yet.
+fn show_volumes(inspected: &mut Value, daemon: &dyn Daemon) -> Result<Vec<String>, Why> {
+    let mut new = Vec::new();
     for mount in mounts(inspected) {
         let name = mount.get("Name").and_then(Value::as_str).unwrap_or_default().to_owned();
         if mount.get("Type").and_then(Value::as_str) != Some("volume") || name.is_empty() {
@@ -145,13 +146,16 @@ fn show_volumes(inspected: &mut Value, daemon: &dyn Daemon) -> Result<(), Why> {
         let asked = daemon.volume(&name);
         let found: Option<Volume> =
             asked.map_err(|why| format!("the volume {name:?} could not be asked for: {why}"))?;
-        let Some(found) = found else { continue };
+        let Some(found) = found else {
+            new.push(name);
+            continue;
+        };
         let shown = create::shown(&found).map_err(|error| error.to_string())?;
         if shown.get("Type").and_then(Value::as_str) != Some("tmpfs") {
             mount.extend(shown);
         }
     }
-    Ok(())
+    Ok(new)
 }
 
 /// The kernel follows links in the source of a mount and in the path of a device; so does the judgement.
@@ -355,7 +359,7 @@ mod tests {
             {"Type": "volume", "Name": "rootfs", "Source": "/var/lib/docker/volumes/rootfs/_data", "Destination": "/h"},
             {"Type": "volume", "Name": "plain", "Source": "/v", "Destination": "/p"},
         ]});
-        show_volumes(&mut inspected, &Known).expect("known");
+        assert_eq!(show_volumes(&mut inspected, &Known), Ok(vec!["plain".to_owned()]));
         assert_eq!(inspected["Mounts"][0]["Source"], "/");
         assert_eq!(inspected["Mounts"][0]["Type"], "bind");
         assert_eq!(inspected["Mounts"][1]["Type"], "volume");

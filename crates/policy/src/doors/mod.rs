@@ -2,6 +2,8 @@
 //! not even to be judged. What a request makes is judged by the rest of the policy; the worse of both holds.
 
 pub mod docker;
+pub mod docker_proxy;
+pub mod kubernetes;
 
 use confinement::Place;
 use sources::document::Node;
@@ -11,20 +13,31 @@ use crate::pattern::Pattern;
 use crate::reading::Reader;
 
 pub use docker::{DockerDoors, DockerRequest};
+pub use docker_proxy::{DockerProxy, Routes};
+pub use kubernetes::KubernetesDoors;
 
 /// What each door does.
 #[derive(Clone, Debug, Default)]
 pub struct Doors {
     pub docker: DockerDoors,
+    pub kubernetes: KubernetesDoors,
+    pub docker_proxy: DockerProxy,
 }
 
 impl Doors {
     pub(crate) fn read(reader: &mut Reader, node: &Node) -> Doors {
         let mut doors = Doors::default();
-        if reader.keys(node, "`doors`", &["docker"])
-            && let Some(docker) = reader.value(node, "docker")
-        {
+        if !reader.keys(node, "`doors`", &["docker", "docker-proxy", "kubernetes"]) {
+            return doors;
+        }
+        if let Some(docker) = reader.value(node, "docker") {
             doors.docker = DockerDoors::read(reader, &docker);
+        }
+        if let Some(kubernetes) = reader.value(node, "kubernetes") {
+            doors.kubernetes = KubernetesDoors::read(reader, &kubernetes);
+        }
+        if let Some(proxy) = reader.value(node, "docker-proxy") {
+            doors.docker_proxy = DockerProxy::read(reader, &proxy);
         }
         doors
     }
@@ -70,23 +83,24 @@ impl Setting {
         }
         let outcome = reader.word(node, "outcome", &OUTCOMES);
         let allow_users = reader.patterns(node, "allow-users").unwrap_or_default();
-        let allow_uids = uids(reader, node);
+        let allow_uids = numbers(reader, node, "allow-uids");
         Some(Setting { outcome: outcome?, allow_users, allow_uids, place })
     }
 }
 
-const OUTCOMES: [(&str, Outcome); 3] =
+pub(crate) const OUTCOMES: [(&str, Outcome); 3] =
     [("allow", Outcome::Allow), ("warn", Outcome::Warn), ("deny", Outcome::Deny)];
 
-fn uids(reader: &mut Reader, node: &Node) -> Vec<u32> {
-    let Some(value) = reader.value(node, "allow-uids") else { return Vec::new() };
+/// A list of ids of users or groups, or one of them.
+fn numbers(reader: &mut Reader, node: &Node, key: &str) -> Vec<u32> {
+    let Some(value) = reader.value(node, key) else { return Vec::new() };
     let items: Vec<Node> = if value.is_sequence() { value.items().collect() } else { vec![value] };
-    let mut uids = Vec::new();
+    let mut numbers = Vec::new();
     for item in items {
         match item.as_i64().and_then(|n| u32::try_from(n).ok()) {
-            Some(uid) => uids.push(uid),
-            None => reader.problem(&item, "`allow-uids` must be numbers of users"),
+            Some(number) => numbers.push(number),
+            None => reader.problem(&item, format!("`{key}` must be numbers of users")),
         }
     }
-    uids
+    numbers
 }

@@ -19,9 +19,10 @@ struct Flag {
     value: String,
 }
 
-pub(super) fn overlay(endpoint: &Endpoint, engine: &mut Engine) {
-    let Endpoint::Unix(socket) = endpoint else { return };
-    let Some((pid, words)) = daemon_of(socket) else { return };
+/// Gives whether the daemon and so its configuration was found.
+pub(super) fn overlay(endpoint: &Endpoint, engine: &mut Engine) -> bool {
+    let Endpoint::Unix(socket) = endpoint else { return false };
+    let Some((pid, words)) = daemon_of(socket) else { return false };
     let flags = flags(&words);
     let value = |name: &str| flags.iter().rev().find(|f| f.name == name).map(|f| f.value.as_str());
     let file: Arc<str> = value("config-file").unwrap_or("/etc/docker/daemon.json").into();
@@ -56,12 +57,28 @@ pub(super) fn overlay(endpoint: &Endpoint, engine: &mut Engine) {
     if let Some(mode) = text("default-ipc-mode") {
         settings.default_ipc = Some(mode);
     }
-    if let Some(parent) = text("cgroup-parent") {
-        settings.cgroup_parent = Some(parent);
+    for (name, setting) in [
+        ("cgroup-parent", &mut settings.cgroup_parent),
+        ("log-level", &mut settings.log_level),
+        ("tlscacert", &mut settings.tls.authority),
+        ("tlscert", &mut settings.tls.certificate),
+        ("tlskey", &mut settings.tls.key),
+    ] {
+        if let Some(stated) = text(name) {
+            *setting = Some(stated);
+        }
     }
+    if let Some(iptables) = set("iptables") {
+        settings.packet_filter = iptables;
+    }
+    let storage = flags.iter().filter(|f| f.name == "storage-opt");
+    settings
+        .storage_options
+        .extend(storage.map(|f| Fact::known(Arc::from(f.value.as_str()), origin("storage-opt"))));
     if let Some(mode) = text("default-cgroupns-mode") {
         settings.default_cgroup_namespace_host = Some(mode.map(|m| &**m == "host"));
     }
+    true
 }
 
 /// The dockerd that serves `socket`: the only one, or the one that names it.
@@ -99,6 +116,7 @@ fn flags(words: &[String]) -> Vec<Flag> {
         "experimental",
         "no-new-privileges",
         "selinux-enabled",
+        "iptables",
         "debug",
     ];
     let mut found = Vec::new();
@@ -112,7 +130,13 @@ fn flags(words: &[String]) -> Vec<Flag> {
                 _ => (name, None),
             },
         };
-        let name = if name == "H" { "host" } else { name };
+        let name = match name {
+            "H" => "host",
+            "l" => "log-level",
+            "s" => "storage-driver",
+            "g" => "data-root",
+            name => name,
+        };
         let value = match given {
             Some(value) => value,
             None if SWITCHES.contains(&name) || rest.peek().is_none_or(|w| w.starts_with('-')) => {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use confinement::{Confinement, Engine, EngineKind, Host, Problem, confine};
+use confinement::{Confinement, Engine, EngineKind, Host, Origin, Problem, confine};
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -123,15 +123,30 @@ impl Session {
     /// The confinement that an inspection leads to by the engine's own words. References to other containers name
     /// them by their ids.
     pub fn confinement(&self, inspected: Value) -> Result<(Confinement, Vec<Problem>), HttpError> {
+        self.confinement_with(inspected, &[])
+    }
+
+    /// The same where the engine will make these volumes of its own, which are not there yet.
+    pub fn confinement_with(
+        &self,
+        inspected: Value,
+        new_volumes: &[String],
+    ) -> Result<(Confinement, Vec<Problem>), HttpError> {
         let has_volumes = inspected
             .get("Mounts")
             .and_then(Value::as_array)
             .is_some_and(|list| list.iter().any(|m| m.get("Type").and_then(Value::as_str) == Some("volume")));
-        let volumes = match (has_volumes, self.kind) {
+        let mut volumes = match (has_volumes, self.kind) {
             (false, _) => BTreeMap::new(),
             (true, EngineKind::Podman) => podman::volumes_at(&self.endpoint, &self.realm)?,
             (true, _) => docker::volumes_at(&self.endpoint, &self.prefix, &self.realm)?,
         };
+        for name in new_volumes {
+            let asked = format!("{} volume inspect {}", self.kind.name(), crate::measured::printable(name));
+            let origin = Origin::measured(asked);
+            let source = super::volume_source(None, &[], None, name, &self.realm, origin);
+            volumes.entry(name.as_str().into()).or_insert(source);
+        }
         let neighbours = Neighbours {
             names: BTreeMap::new(),
             volumes: Some(volumes),
