@@ -3,6 +3,8 @@
 mod addition;
 pub mod create;
 pub mod engine;
+#[cfg(test)]
+mod false_daemon;
 pub mod gate;
 pub mod go_json;
 pub mod plugin;
