@@ -12,6 +12,7 @@ use sources::engine_api::Session;
 
 use super::create::{self, Daemon, Volume};
 use super::go_json::{self, Shape};
+use super::{chosen, own};
 
 /// No container can be called so, thus no rule's exception can be taken by leaving the name out.
 pub(super) const UNNAMED: &str = "a new container";
@@ -22,15 +23,19 @@ pub(super) type Why = String;
 /// The world of one container.
 pub(super) fn world(session: &Session, mut inspected: Value, name: &str) -> Result<World, Why> {
     annotated(&inspected)?;
+    known_runtime(&inspected, session)?;
     canonical_profiles(&mut inspected)?;
+    chosen::users(&mut inspected);
     join(&mut inspected, session)?;
     let new_volumes = show_volumes(&mut inspected, session)?;
     if session.is_local() {
         follow_links(&mut inspected)?;
+        own::show(&mut inspected, &own::Own::of(session), session)?;
     }
     let labels = labels(&inspected);
     let confinement = session.confinement_with(inspected, &new_volumes);
-    let (confinement, problems) = confinement.map_err(|error| error.to_string())?;
+    let (mut confinement, problems) = confinement.map_err(|error| error.to_string())?;
+    chosen::programs(&mut confinement.identity);
     let realm: Arc<str> = session.endpoint().to_string().into();
     let subject = Subject {
         id: format!("docker:{name}").into(),
@@ -183,7 +188,7 @@ const MOST_LINKS: usize = 40;
 
 /// Where a path leads now. What is not there yet is made by the daemon below the part that is. Links below /proc show each
 /// process another thing, so that none is followed.
-fn followed(path: &Path) -> Result<String, Why> {
+pub(super) fn followed(path: &Path) -> Result<String, Why> {
     let refuse = |why: &str| Err(format!("{} {why}", path.display()));
     let mut real = PathBuf::from("/");
     let mut left: VecDeque<OsString> = parts(path).collect();
@@ -245,6 +250,17 @@ fn annotated(inspected: &Value) -> Result<(), Why> {
         }
         None => Ok(()),
     }
+}
+
+/// A runtime that the daemon does not list is refused by old daemons, and found by its name by newer ones: a shim of
+/// containerd that nobody has looked at (moby daemon/runtime_unix.go).
+fn known_runtime(inspected: &Value, session: &Session) -> Result<(), Why> {
+    let asked = text(inspected, "/HostConfig/Runtime");
+    let mut listed = session.runtimes().peekable();
+    if asked.is_empty() || listed.peek().is_none() || listed.any(|name| name == asked) {
+        return Ok(());
+    }
+    Err(format!("the runtime {asked:?} is none that the daemon lists"))
 }
 
 /// moby profiles/seccomp/seccomp.go and runtime-spec specs-go `LinuxSeccomp`.

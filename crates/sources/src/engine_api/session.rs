@@ -24,6 +24,7 @@ pub struct Session {
     host: Arc<Host>,
     realm: Arc<str>,
     runtimes: BTreeMap<Arc<str>, Arc<str>>,
+    data_root: Option<String>,
     local: bool,
 }
 
@@ -34,7 +35,7 @@ impl Session {
             EngineKind::Podman => podman::known(endpoint)?,
             _ => docker::known(endpoint)?,
         };
-        let Known { prefix, engine, runtimes, local } = known;
+        let Known { prefix, engine, runtimes, data_root, local } = known;
         Ok(Session {
             kind,
             endpoint: endpoint.clone(),
@@ -43,6 +44,7 @@ impl Session {
             host: host.clone(),
             realm: endpoint.to_string().into(),
             runtimes,
+            data_root,
             local,
         })
     }
@@ -55,6 +57,14 @@ impl Session {
     }
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+    /// Names of the OCI runtimes that a container may ask for, as far as the engine tells them.
+    pub fn runtimes(&self) -> impl Iterator<Item = &str> {
+        self.runtimes.keys().map(|name| &**name)
+    }
+    /// The folder in which it keeps images, containers and volumes, where it tells it.
+    pub fn data_root(&self) -> Option<&str> {
+        self.data_root.as_deref()
     }
     /// Whether its containers are processes of this machine: a socket may be forwarded from another.
     pub fn is_local(&self) -> bool {
@@ -177,5 +187,6 @@ pub(super) struct Known {
     pub(super) prefix: String,
     pub(super) engine: Engine,
     pub(super) runtimes: BTreeMap<Arc<str>, Arc<str>>,
+    pub(super) data_root: Option<String>,
     pub(super) local: bool,
 }
