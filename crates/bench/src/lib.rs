@@ -3,6 +3,7 @@
 //! Criterion benchmarks beside it take the same input.
 
 pub mod gate_docker;
+pub mod gate_kubernetes;
 pub mod input;
 pub mod measure;
 pub mod table;
