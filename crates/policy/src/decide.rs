@@ -157,10 +157,25 @@ impl Decision {
             Outcome::Warn => Mode::Warn,
             Outcome::Allow => return format!("{subject}: allowed"),
         };
+        // Many techniques may come to the same, and have the same remedy: that is said once.
+        let mut alike: Vec<(&Reason, Vec<&str>)> = Vec::new();
         for reason in self.reasons.iter().filter(|r| r.mode == weight) {
+            let same = |(r, _): &&mut (&Reason, Vec<&str>)| {
+                (&r.rule, &r.message, &r.remedy) == (&reason.rule, &reason.message, &reason.remedy)
+            };
+            let technique = reason.technique.as_deref();
+            match alike.iter_mut().find(same) {
+                Some((_, techniques)) => techniques.extend(technique),
+                None => alike.push((reason, technique.into_iter().collect())),
+            }
+        }
+        for (reason, techniques) in alike {
             let mut text = format!("{} (rule {}", reason.message, reason.rule);
-            if let Some(technique) = &reason.technique {
+            for technique in techniques.iter().take(3) {
                 text.push_str(&format!(", {technique}"));
+            }
+            if let Some(more) = techniques.len().checked_sub(3).filter(|more| *more > 0) {
+                text.push_str(&format!(" and {more} more"));
             }
             text.push(')');
             if let Some(remedy) = &reason.remedy {

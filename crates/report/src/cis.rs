@@ -8,9 +8,9 @@ use confinement::Origin;
 use policy::cis::{self, Check, Counts};
 use policy::{ControlResult, StandardResult, Verdict};
 
-use crate::Report;
 use crate::escape::one_line;
 use crate::text::{Options, apart};
+use crate::{Report, words};
 
 /// Subjects named under one check before "and N more".
 const NAMED: usize = 10;
@@ -88,11 +88,9 @@ fn one(
             (None, Some(Origin::Measurement { what })) => format!("{what}: "),
             _ => String::new(),
         };
-        let word = match control.result {
-            Verdict::Fail | Verdict::Pass => String::new(),
-            other => format!("{}: ", other.name()),
-        };
-        let name = report.subject_name(*subject);
+        let word =
+            if control.result == verdict { String::new() } else { format!("{}: ", control.result.name()) };
+        let name = report.world.subjects.get(*subject).map_or("?", words::bearer);
         writeln!(out, "{}", apart(&format!("         {at}{}: {word}{}", one_line(name), control.message)))?;
     }
     if told.len() > named {
@@ -121,6 +119,14 @@ fn count_line(summary: &[(&Check, Counts)], out: &mut dyn Write) -> io::Result<(
         of(Verdict::Manual),
         of(Verdict::NotApplicable),
     )?;
+    let unknown: Vec<&str> = summary
+        .iter()
+        .filter(|(_, c)| c.verdict() == Some(Verdict::Unknown))
+        .map(|(check, _)| check.id)
+        .collect();
+    if !unknown.is_empty() {
+        writeln!(out, "unknown: {} (--all says why)", unknown.join(", "))?;
+    }
     let live = not_asked.iter().filter(|check| check.needs_live()).count();
     if live > 0 {
         let more = not_asked.len() - live;

@@ -365,7 +365,7 @@ fn control_result(
         "ruleIndex": rules.index(&id),
         "kind": "fail",
         "level": "warning",
-        "message": message(&format!("{} does not meet {}: {}", subject.name, standard.standard, control.message)),
+        "message": message(&format!("{} does not meet {}: {}", words::bearer(subject), standard.standard, control.message)),
         "locations": [location(subject, place)],
         // Control and subject, which is all that names it.
         "partialFingerprints": { "stockadeControl/v1": format!("{id}#{}", subject.id) },

@@ -9,6 +9,10 @@ use super::{Ruling, Told, declared};
 /// 5.2
 pub(super) fn apparmor(subject: &Subject) -> Ruling {
     let fact = &subject.confinement.apparmor;
+    // Where the kernel has none, what an engine says of profiles means nothing.
+    if subject.confinement.host.lsms.is(|lsms| lsms.iter().any(|name| &**name == "apparmor")).is_false() {
+        return Ruling::not_applicable("the host does not run AppArmor");
+    }
     match fact.get() {
         Some(AppArmor::Profile { enforcing: true, .. }) => Ruling::PASS,
         Some(AppArmor::Profile { name, .. }) => {

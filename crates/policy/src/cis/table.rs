@@ -758,7 +758,7 @@ pub const CHECKS: &[Check] = &[
         automated: false,
         remedy: "name a user: USER in the Dockerfile, `user:` in Compose, --user",
         nist: &["3.1.2"],
-        attack: &[],
+        attack: &["T1611"],
         reads: "the user of the container, or of the build file's last stage",
         unknown: "neither the container nor the build file names one, and the image's is not known (--image-user)",
         judges: Judges { image: Some(image::user), container: Some(image::user), ..NOBODY },

@@ -137,7 +137,8 @@ impl<'a> Opened<'a> {
 pub(super) fn known(endpoint: &Endpoint) -> Result<Known, HttpError> {
     let Opened { client, info, local, engine, .. } = Opened::at(endpoint, &mut World::default())?;
     let engine = Arc::unwrap_or_clone(engine);
-    Ok(Known { prefix: client.prefix, engine, runtimes: runtimes(&info.root()), local })
+    let data_root = info.root().get("DockerRootDir").plain().map(|path| path.to_string());
+    Ok(Known { prefix: client.prefix, engine, runtimes: runtimes(&info.root()), data_root, local })
 }
 
 /// The volumes of the daemon at `endpoint`, by name.

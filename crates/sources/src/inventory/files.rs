@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HostInventory, audit};
 use crate::process::files::read_text;
+use crate::process::mountinfo::MountTable;
 
 /// What is asked that the engine's settings say.
 #[derive(Clone, Debug, Default)]
@@ -160,10 +161,19 @@ fn members(groups: &str, accounts: &str) -> (Option<u32>, Option<Vec<String>>) {
     (number, Some(names))
 }
 
+/// Whether another file system begins at the path. A mount alone does not say so: dockerd binds its folder to itself
+/// where the mount above does not propagate (moby daemon/daemon_unix.go, setupDaemonRootPropagation).
 fn mounted(path: &Path) -> Option<bool> {
     let table = crate::process::mount_table(Path::new("/proc/self/mountinfo")).ok()?;
-    let wanted = path.to_str()?;
-    Some(table.entries.iter().any(|mount| mount.target == wanted))
+    is_own_file_system(&table, path.to_str()?)
+}
+
+fn is_own_file_system(table: &MountTable, path: &str) -> Option<bool> {
+    // Of several mounts on one folder the last is seen.
+    let at = |target: &str| table.entries.iter().rfind(|mount| mount.target == target);
+    let Some(own) = at(path) else { return Some(false) };
+    let above = Path::new(path).ancestors().skip(1).find_map(|folder| at(folder.to_str()?))?;
+    Some(own.device != above.device)
 }
 
 /// environment(5), the variables of every login.
@@ -208,6 +218,19 @@ mod tests {
         let (gid, names) = members(groups, accounts);
         assert_eq!((gid, names.unwrap()), (Some(998), vec!["ann".into(), "bob".into(), "ci".into()]));
         assert_eq!(members("root:x:0:\n", accounts), (None, Some(Vec::new())));
+    }
+
+    #[test]
+    fn a_folder_bound_to_itself_is_no_file_system_of_its_own() {
+        let line =
+            |id, device, root, target| format!("{id} 1 {device} {root} {target} rw - ext4 /dev/x rw\n");
+        let root = line(2, "8:1", "/", "/");
+        let own =
+            |text: String| is_own_file_system(&MountTable::parse(&text).unwrap(), "/var/lib/docker").unwrap();
+        assert!(!own(root.clone()));
+        assert!(!own(root.clone() + &line(3, "8:1", "/var/lib/docker", "/var/lib/docker")));
+        assert!(own(root.clone() + &line(3, "8:2", "/", "/var/lib/docker")));
+        assert!(!own(root + &line(3, "8:2", "/", "/var")));
     }
 
     #[test]

@@ -30,11 +30,11 @@ pub(super) struct Arguments {
     listen: SocketAddr,
 
     /// The webhook's certificate and those that lead to its authority, in PEM; read again when it changes
-    #[arg(long, value_name = "FILE", required_unless_present = "review")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["review", "emit"])]
     certificate: Option<PathBuf>,
 
     /// The key of the certificate, in PEM
-    #[arg(long, value_name = "FILE", required_unless_present = "review")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["review", "emit"])]
     key: Option<PathBuf>,
 
     /// Answer only clients that show a certificate of one of these authorities
@@ -61,8 +61,19 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "key", "client_ca", "observe", "record"])]
     review: Option<PathBuf>,
 
+    /// Print objects for the API server to decide by itself, as far as CEL can say the rules, with what it cannot
+    #[arg(long, value_name = "KIND", value_enum, conflicts_with_all = ["certificate", "key", "client_ca", "observe", "record", "review"])]
+    emit: Option<Emit>,
+
     #[command(flatten)]
     context: ContextArguments,
+}
+
+/// What the API server can decide by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Emit {
+    #[value(name = "validatingadmissionpolicy")]
+    ValidatingAdmissionPolicy,
 }
 
 /// How often files are looked at.
@@ -72,6 +83,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let rules = arguments.rules.load().map_err(report_error)?;
     if let Some(path) = &arguments.review {
         return review(path, arguments, &rules.now());
+    }
+    if arguments.emit.is_some() {
+        return emit(arguments, &rules.now());
     }
     let (Some(chain), Some(key)) = (arguments.certificate.clone(), arguments.key.clone()) else {
         bail!("a webhook needs --certificate and --key");
@@ -125,6 +139,19 @@ fn rule_files(arguments: &GateRules, rules: &InForce) -> Vec<PathBuf> {
     let folder = arguments.policy.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     files.extend(rules.policy.rego.iter().map(|rego| folder.join(&*rego.name)));
     files
+}
+
+/// The objects, with the report before them as a comment; in a line on standard error what it comes to.
+fn emit(arguments: &Arguments, rules: &InForce) -> anyhow::Result<u8> {
+    let context = crate::audit::context(&arguments.context)?;
+    let emitted = gate::kubernetes::emit::emit(rules, &context);
+    let mut out = std::io::stdout().lock();
+    for line in emitted.report.text().lines() {
+        writeln!(out, "# {line}")?;
+    }
+    out.write_all(emitted.yaml()?.as_bytes())?;
+    eprintln!("{}", emitted.report.summary());
+    Ok(0)
 }
 
 fn review(path: &Path, arguments: &Arguments, rules: &InForce) -> anyhow::Result<u8> {

@@ -46,10 +46,6 @@ impl Formula {
         Formula(vec![Cube::default()])
     }
 
-    pub(super) fn constant(truth: bool) -> Formula {
-        if truth { Formula::always() } else { Formula::never() }
-    }
-
     /// One field that has one of some values.
     pub(super) fn of(field: Field, values: Values) -> Formula {
         Formula(vec![Cube(BTreeMap::from([(field, values)]))])
@@ -59,7 +55,8 @@ impl Formula {
         self.0.is_empty()
     }
 
-    pub(super) fn is_always(&self) -> bool {
+    #[cfg(test)]
+    fn is_always(&self) -> bool {
         self.0.iter().any(|cube| cube.0.is_empty())
     }
 

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use policy::rule::{Images, Rule};
 use policy::{Mode, Outcome, Standard, pod_security};
 use sources::Context;
-use techniques::technique::{Catalogue, Gain, Technique};
+use techniques::technique::{Catalogue, Technique};
 
 use crate::rules::InForce;
 use object::{
@@ -33,7 +33,7 @@ use object::{
     POLICY, PolicySpec, Validation,
 };
 use report::{Report, Said};
-use select::{Selected, guard, selected, with_image_name};
+use select::{Selected, selected, with_image_name};
 use shape::named;
 use standard::{Check, Of};
 use text::{all, any, not, quote};
@@ -64,6 +64,8 @@ pub fn emit(rules: &InForce, context: &Context) -> Emitted {
     };
     let policy = &rules.policy;
     emitter.own(policy.open, policy.undetermined);
+    emitter.not_judged(policy.doors.kubernetes.not_judged.unwrap_or(Outcome::Deny));
+    emitter.doors();
     for rule in &policy.rules {
         emitter.rule(rule, policy.undetermined);
     }
@@ -94,8 +96,6 @@ struct Draft<'r> {
     message: Option<&'r str>,
     /// Over the request.
     request: String,
-    /// Over a container `c`: which ones the rule is about.
-    container: String,
     variables: Vec<object::Named>,
     validations: Vec<Validation>,
 }
@@ -105,13 +105,41 @@ impl Emitter<'_> {
         self.emitted.report.add(rule, what, Said::Not, why);
     }
 
+    /// Pods of Windows nodes, which the webhook does not judge.
+    fn not_judged(&mut self, outcome: Outcome) {
+        const RULE: &str = "doors.kubernetes.not-judged";
+        let Some(mode) = mode(outcome) else {
+            let why = "standards are asked of pods on Windows too, which the webhook lets in unasked";
+            self.emitted.report.add(RULE, "pods on Windows", Said::Stricter, why);
+            return;
+        };
+        self.emitted.report.add(RULE, "pods on Windows", Said::Exactly, "");
+        let mut draft = Draft::new(RULE, mode, None, "true", "true");
+        let bad = "variables.subjects.size() > 0 && variables.onWindows";
+        draft.add(
+            bad,
+            &quote("the pod"),
+            "runs on Windows nodes: its containers cannot be judged",
+            "windows",
+        );
+        self.finish(draft);
+    }
+
+    /// What the webhook decides beside the pods of Kubernetes' own kinds.
+    fn doors(&mut self) {
+        for (what, why) in [
+            ("roles and their bindings", "what rights open is judged with a token that has them"),
+            ("PersistentVolumes", "they are judged by what they would show a container"),
+            ("exec, attach, portforward, proxy", "connections are decided by who asks, in order"),
+            ("pod templates in custom resources", "the pods made of them are judged instead"),
+            ("claims that end in a folder of the host", "which volume a claim gets stands in other objects"),
+        ] {
+            self.not_said("doors.kubernetes", what, why);
+        }
+    }
+
     /// What the policy does with what is open, and with what may be.
     fn own(&mut self, open: Outcome, undetermined: Outcome) {
-        let mode = |outcome| match outcome {
-            Outcome::Deny => Some(Mode::Enforce),
-            Outcome::Warn => Some(Mode::Warn),
-            Outcome::Allow => None,
-        };
         let host = |technique: &Technique| technique.gain.is_host();
         match (mode(open), mode(undetermined)) {
             (Some(open), Some(undetermined)) if open == undetermined => {
@@ -266,19 +294,11 @@ impl<'r> Draft<'r> {
     fn new(rule: &'r str, mode: Mode, message: Option<&'r str>, request: &str, container: &str) -> Draft<'r> {
         let mut variables = shape::variables();
         let subjects = match container {
-            "true" => "variables.containers".to_owned(),
-            _ => format!("variables.containers.filter(c, {container})"),
+            "true" => "variables.judged".to_owned(),
+            _ => format!("variables.judged.filter(c, {container})"),
         };
         variables.push(named("subjects", subjects));
-        Draft {
-            rule,
-            mode,
-            message,
-            request: request.to_owned(),
-            container: container.to_owned(),
-            variables,
-            validations: Vec::new(),
-        }
+        Draft { rule, mode, message, request: request.to_owned(), variables, validations: Vec::new() }
     }
 
     /// Adds a validation, whose message ends in what refuses it.
@@ -313,7 +333,9 @@ impl<'r> Draft<'r> {
                     names("spec.?volumes.orValue([])", "v", bad, "volume"),
                 ),
             };
-            self.add(&guard(&self.container.clone(), &bad), &who, &must, &by);
+            // A standard is about the pod as a whole, as soon as one of its containers is to be judged.
+            let bad = all(vec!["variables.subjects.size() > 0".to_owned(), bad]);
+            self.add(&bad, &who, &must, &by);
         }
     }
 
@@ -344,7 +366,7 @@ impl<'r> Draft<'r> {
 
     fn technique(&mut self, technique: &Technique, formula: &str, polarity: Polarity) {
         // What a pod on Windows does is not known here.
-        let bad = format!("!variables.windows && variables.subjects.exists(c, {formula})");
+        let bad = format!("!variables.onWindows && variables.subjects.exists(c, {formula})");
         let who = names("subjects", "c", formula, "container");
         let may = match polarity {
             Polarity::Certain => "",
@@ -352,12 +374,12 @@ impl<'r> Draft<'r> {
         };
         let mitigation = technique.mitigations.first().map(|m| m.trim_end_matches('.').to_owned());
         let mitigation = mitigation.map(|m| format!("; {m}")).unwrap_or_default();
-        let what = format!("{}: {}{may}{mitigation}", says(technique.gain), technique.title);
+        let what = format!("{}: {}{may}{mitigation}", technique.gain.says(), technique.title);
         self.add(&bad, &who, &what, technique.id);
     }
 
     fn objects(self, name: String) -> [Object; 2] {
-        let mut conditions = vec![shape::changed()];
+        let mut conditions = vec![shape::not_static()];
         if self.request != "true" {
             conditions.push(named("namespaces", self.request));
         }
@@ -387,6 +409,14 @@ impl<'r> Draft<'r> {
     }
 }
 
+fn mode(outcome: Outcome) -> Option<Mode> {
+    match outcome {
+        Outcome::Deny => Some(Mode::Enforce),
+        Outcome::Warn => Some(Mode::Warn),
+        Outcome::Allow => None,
+    }
+}
+
 /// What is refused or told stands in the audit log of the API server too.
 fn actions(mode: Mode) -> Vec<Action> {
     match mode {
@@ -401,11 +431,7 @@ fn names(list: &str, item: &str, bad: &str, word: &str) -> String {
     format!("'{word} ' + variables.{list}.filter({item}, {bad}).map({item}, {item}.name).join(', ')")
 }
 
-fn says(gain: Gain) -> &'static str {
-    gain.says()
-}
-
 /// Kubernetes takes no message of several lines.
 fn one_line(text: &str) -> String {
-    text.split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" ").chars().collect::<String>()
+    text.replace(['\n', '\r'], " ")
 }

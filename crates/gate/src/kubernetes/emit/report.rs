@@ -55,6 +55,15 @@ impl Report {
         self.lines.iter().filter(|line| line.said == said).count()
     }
 
+    /// In one line.
+    pub fn summary(&self) -> String {
+        let counts: Vec<String> = [Said::Exactly, Said::Stricter, Said::Not, Said::NotJudged]
+            .into_iter()
+            .map(|said| format!("{} {}", self.count(said), said.words()))
+            .collect();
+        counts.join(", ")
+    }
+
     /// For people: rule by rule, what is said alike and for the same reason in one paragraph.
     pub fn text(&self) -> String {
         let mut text = String::new();

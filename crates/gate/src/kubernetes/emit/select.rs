@@ -4,7 +4,7 @@
 use confinement::{Form, SubjectKind};
 use policy::rule::Selector;
 
-use super::text::{all, any, grouped, matches, not, quote};
+use super::text::{all, any, matches, not, quote};
 
 /// What selects the subjects of a rule.
 pub(super) enum Selected {
@@ -128,13 +128,4 @@ pub(super) fn with_image_name(of_i: &str) -> String {
          .map(i, i.startsWith('docker.io/library/') ? 'docker.io/' + i.substring(18) : i)\
          .exists(i, {of_i})"
     )
-}
-
-/// In front of what is asked of the pod as a whole, where the rule is not about all its containers.
-pub(super) fn guard(container: &str, bad: &str) -> String {
-    if container == "true" {
-        bad.to_owned()
-    } else {
-        format!("variables.subjects.size() > 0 && {}", grouped(bad))
-    }
 }

@@ -32,38 +32,78 @@ pub(super) fn constraints() -> MatchResources {
     }
 }
 
-/// What leaves the pod as it is, is not judged again: a pod that was there before its policy can still be labelled,
-/// finished and deleted, which are updates too.
-pub(super) fn changed() -> Named {
-    Named {
-        name: "pod-changed".to_owned(),
-        expression: "request.operation == 'CREATE' || oldObject == null || (object.kind == 'PodTemplate' ? \
-                     dyn(object).template != dyn(oldObject).template : \
-                     dyn(object).spec != dyn(oldObject).spec)"
-            .to_owned(),
-    }
+/// A static pod runs whether the API server knows of it or not. Only kubelets are believed, as the webhook believes them.
+pub(super) fn not_static() -> Named {
+    named(
+        "no-static-pod",
+        "!(object.kind == 'Pod' && has(request.userInfo.groups) && 'system:nodes' in request.userInfo.groups && \
+         'kubernetes.io/config.mirror' in dyn(object).metadata.?annotations.orValue({}))",
+    )
 }
 
-/// Where the pod is, and its containers of all three kinds.
+/// The pod, in whichever object holds one.
+const POD: &str = "OBJECT.kind == 'Pod' ? dyn(OBJECT) :\nOBJECT.kind == 'PodTemplate' ? dyn(OBJECT).template :\n\
+                   OBJECT.kind == 'CronJob' ? dyn(OBJECT).spec.jobTemplate.spec.template :\n\
+                   dyn(OBJECT).spec.template";
+const CONTAINERS: &str =
+    "POD.?initContainers.orValue([]) +\nPOD.?containers.orValue([]) +\nPOD.?ephemeralContainers.orValue([])";
+/// Fields of a pod that may change without anything else being judged again.
+const FREE: &str = "['initContainers', 'containers', 'ephemeralContainers', 'tolerations', \
+                    'activeDeadlineSeconds', 'terminationGracePeriodSeconds', 'schedulingGates']";
+/// Annotations that confine.
+const CONFINING: &str = "k.startsWith('container.apparmor.security.beta.kubernetes.io/') || \
+                         k.contains('seccomp.security.alpha.kubernetes.io/')";
+
+/// Where the pod is, and what of it is judged. What was there before an update and stays as it is, is not judged again:
+/// a pod that is older than its policy can still be labelled, finished and deleted, which are updates too, and a workload
+/// still be scaled.
 pub(super) fn variables() -> Vec<Named> {
-    [
-        (
-            "pod",
-            "object.kind == 'Pod' ? dyn(object) :\nobject.kind == 'PodTemplate' ? dyn(object).template :\n\
-             object.kind == 'CronJob' ? dyn(object).spec.jobTemplate.spec.template :\n\
-             dyn(object).spec.template",
+    let old = POD.replace("OBJECT", "oldObject");
+    let kept_annotations = |from: &str, to: &str, same: &str| {
+        format!(
+            "variables.{from}Annotations.all(k, !({CONFINING}) || (k in variables.{to}Annotations{same}))"
+        )
+    };
+    let annotations = |pod: &str| format!("variables.{pod}.?metadata.?annotations.orValue({{}})");
+    vec![
+        named("pod", POD.replace("OBJECT", "object")),
+        named("spec", "variables.pod.spec"),
+        named("containers", CONTAINERS.replace("POD", "variables.spec")),
+        named("before", format!("oldObject == null ? dyn({{}}) :\n{old}")),
+        named("newAnnotations", annotations("pod")),
+        named("oldAnnotations", annotations("before")),
+        named(
+            "podKept",
+            format!(
+                "has(variables.before.spec) &&\n\
+                 variables.spec.all(k, k in {FREE} || (k in variables.before.spec && variables.before.spec[k] == \
+                 variables.spec[k])) &&\n\
+                 variables.before.spec.all(k, k in {FREE} || k in variables.spec) &&\n\
+                 variables.pod.?metadata.?labels.orValue({{}}) == variables.before.?metadata.?labels.orValue({{}}) \
+                 &&\n{} &&\n{}",
+                kept_annotations(
+                    "new",
+                    "old",
+                    " && variables.oldAnnotations[k] == variables.newAnnotations[k]"
+                ),
+                kept_annotations("old", "new", "")
+            ),
         ),
-        ("spec", "variables.pod.spec"),
-        (
-            "containers",
-            "variables.spec.?initContainers.orValue([]) +\nvariables.spec.?containers.orValue([]) +\n\
-             variables.spec.?ephemeralContainers.orValue([])",
+        named(
+            "judged",
+            format!(
+                "variables.containers.filter(c, !(variables.podKept &&\n({}).exists(o, o == c)))",
+                CONTAINERS.replace("POD", "variables.before.spec")
+            ),
         ),
-        ("windows", "variables.spec.?os.?name.orValue('') == 'windows'"),
+        named("windows", "variables.spec.?os.?name.orValue('') == 'windows'"),
+        named(
+            "onWindows",
+            "variables.spec.?os.?name.orValue(\n\
+             variables.spec.?nodeSelector[?'kubernetes.io/os'].orValue(\n\
+             variables.spec.?nodeSelector[?'beta.kubernetes.io/os'].orValue(''))) == 'windows'",
+        ),
     ]
-    .into_iter()
-    .map(|(name, expression)| named(name, expression))
-    .collect()
 }
 
 pub(super) fn named(name: &str, expression: impl Into<String>) -> Named {
