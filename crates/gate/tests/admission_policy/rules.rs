@@ -1,5 +1,6 @@
 //! Whom rules are about, what updates change, and what modes come to.
 
+use gate::kubernetes::emit::object::Object;
 use serde_json::{Value, json};
 
 use crate::agreement::{Deciders, NAMESPACE, request};
@@ -204,4 +205,58 @@ fn what_cannot_be_evaluated_is_refused() {
         None,
     ));
     assert!(answer.is_denied() && answer.objections.iter().any(|o| o.is_error), "{answer:?}");
+}
+
+/// What an API server or kubectl would refuse of an object (kubernetes pkg/apis/admissionregistration/validation; cel-go
+/// parser, `defaultExpressionSizeCodePointLimit`; apimachinery, `TotalAnnotationSizeLimitB`, which the whole object has to
+/// keep within where it is applied by kubectl).
+#[test]
+fn objects_are_within_what_an_api_server_takes() {
+    let policy = "version: 1\nrules:\n- {name: 'Müller & co', require: {standards: [pss-restricted@1.37, pss-baseline@1.0]}}\n\
+                  - {name: '&', forbid: {techniques: '*'}}\n";
+    let policy = policy::Policy::parse(policy, &"p.yaml".into(), &policy::NoFiles).expect("a policy");
+    let rules = gate::InForce { policy, waivers: policy::Waivers::default() };
+    let emitted = gate::kubernetes::emit::emit(&rules, &sources::Context::assumed());
+    let mut names = std::collections::BTreeSet::new();
+    let (mut longest, mut largest) = (0, 0);
+    for object in &emitted.objects {
+        let size = serde_json::to_vec(object).expect("JSON").len();
+        largest = largest.max(size);
+        let Object::Policy(policy) = object else { continue };
+        let name = &policy.metadata.name;
+        assert!(names.insert(name.clone()), "{name}");
+        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{name}");
+        let spec = &policy.spec;
+        assert!(spec.match_conditions.len() <= 64);
+        let variables: Vec<&str> = spec.variables.iter().map(|v| v.name.as_str()).collect();
+        assert_eq!(variables.iter().collect::<std::collections::BTreeSet<_>>().len(), variables.len());
+        for (n, variable) in spec.variables.iter().enumerate() {
+            assert!(variable.name.bytes().all(|b| b.is_ascii_alphanumeric()), "{}", variable.name);
+            // A variable is made of those before it.
+            for later in &variables[n..] {
+                let named = format!("variables.{later}");
+                let whole = |at: usize| {
+                    !variable.expression[at + named.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
+                };
+                let used = variable.expression.match_indices(&named).any(|(at, _)| whole(at));
+                assert!(!used, "{} is made of {later}", variable.name);
+            }
+        }
+        let expressions =
+            spec.variables.iter().map(|v| &v.expression).chain(spec.validations.iter().flat_map(|v| {
+                assert!(!v.message.contains('\n') && !v.message.trim().is_empty());
+                std::iter::once(&v.expression).chain(&v.message_expression)
+            }));
+        longest = expressions.map(|e| e.chars().count()).chain([longest]).max().unwrap_or_default();
+    }
+    println!("longest expression {longest}, largest object {largest} bytes");
+    assert!(longest < 100_000 && largest < 200 << 10);
+    // And what is printed is what was meant.
+    let yaml = emitted.yaml().expect("YAML");
+    let read: Vec<Object> = yaml
+        .split("---\n")
+        .filter(|d| !d.is_empty())
+        .map(|d| yaml_serde::from_str(d).expect("an object"))
+        .collect();
+    assert_eq!(read, emitted.objects);
 }

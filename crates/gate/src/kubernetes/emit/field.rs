@@ -256,7 +256,7 @@ pub(super) fn user() -> String {
 fn has_capability(capability: Capability, engine: &Engine) -> String {
     let named = |list: &str, name: &str| {
         format!(
-            "{OF_CONTAINER}.?capabilities.?{list}.orValue([]).exists(n, n.matches('(?i)^\\\\s*(cap_)?{name}\\\\s*$'))"
+            "{OF_CONTAINER}.?capabilities.?{list}.orValue([]).exists(n, n.matches(r'(?i)^\\s*(cap_)?{name}\\s*$'))"
         )
     };
     let by_default = engine.default_capabilities().has(capability);
@@ -288,7 +288,7 @@ fn engine_address() -> String {
     format!(
         "{variables}.exists(e, e.name in ['DOCKER_HOST', 'CONTAINER_HOST'] && \
          e.?value.orValue('').matches('^(tcp|https?)://') && (variables.spec.?hostNetwork.orValue(false) || \
-         !e.?value.orValue('').matches('^[a-z]+://(localhost|127[.]|\\\\[::1\\\\])'))) && \
+         !e.?value.orValue('').matches(r'^[a-z]+://(localhost|127[.]|\\[::1\\])'))) && \
          !{variables}.exists(e, e.name in ['DOCKER_TLS_VERIFY', 'DOCKER_CERT_PATH'] && \
          e.?value.orValue('x') != '')"
     )

@@ -11,7 +11,7 @@ use techniques::condition::{Condition, Filter, KERNEL_INTERFACES, MASKABLE};
 use techniques::objects;
 
 use super::field::{camel, user};
-use super::text::{all, any, escape, not, quote};
+use super::text::{all, any, escape, not, pattern};
 
 /// What a mount may show.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +56,7 @@ pub(super) fn variables() -> [(&'static str, String); 2] {
                 m.?subPath.orValue(m.?subPathExpr.orValue(''))";
     let mut normalised = format!("['/' + ({path}).split('/').filter(s, s != '' && s != '.').join('/')]");
     let mut step = |when: &str, then: &str| {
-        normalised.push_str(&format!("\n      .map(p, p.matches({}) ? {then} : p)", quote(when)));
+        normalised.push_str(&format!("\n      .map(p, p.matches({}) ? {then} : p)", pattern(when)));
     };
     for _ in 0..LINKS_FOLLOWED {
         step(
@@ -207,7 +207,7 @@ impl Probe<'_> {
             return "true".to_owned();
         }
         let places: Vec<String> = places.into_iter().collect();
-        not(&format!("m.target.matches({})", quote(&format!("^({})/*$", places.join("|")))))
+        not(&format!("m.target.matches({})", pattern(&format!("^({})/*$", places.join("|")))))
     }
 
     /// A mount whose propagation is shared with the host.
@@ -387,12 +387,12 @@ impl Nodes {
 
     /// Whether a text is one of the paths for which the answer was yes; `None` where it is of none.
     fn expression(&self, text: &str) -> Option<String> {
-        let found = format!("{text}.matches({})", quote(&self.pattern()?));
+        let found = format!("{text}.matches({})", pattern(&self.pattern()?));
         // What is said no to below a folder whose unknown rest is said yes to.
         let mut lost = Nodes::default();
         self.exceptions(false, &mut lost);
         Some(match lost.pattern() {
-            Some(lost) => all(vec![found, not(&format!("{text}.matches({})", quote(&lost)))]),
+            Some(lost) => all(vec![found, not(&format!("{text}.matches({})", pattern(&lost)))]),
             None => found,
         })
     }
