@@ -11,12 +11,12 @@ use gate::{Door, InForce, Rules};
 use policy::{NoFiles, Policy, Waivers};
 use sources::engine_api::Endpoint;
 
-pub(crate) type Lines = Arc<Mutex<Vec<String>>>;
+type Lines = Arc<Mutex<Vec<String>>>;
 
 pub(crate) struct Running {
     pub(crate) socket: PathBuf,
     /// Records, as JSON.
-    pub(crate) records: Lines,
+    records: Lines,
     end: End,
     thread: Option<JoinHandle<std::io::Result<()>>>,
     _folder: tempfile::TempDir,
