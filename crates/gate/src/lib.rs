@@ -3,6 +3,9 @@
 //! world, as the audit reads files; [`ruling`] judges and decides it; [`record`] is what is kept of it.
 
 pub mod docker;
+pub mod kubernetes;
+pub mod listen;
+pub mod log;
 pub mod oci;
 pub mod record;
 pub mod rules;

@@ -1,8 +1,8 @@
 //! What a door answers, and why: the subjects a request would make, judged as the audit judges them and decided by the
 //! rules in force; or the plain word of a rule about requests that make no container.
 
-use confinement::World;
-use policy::{Date, Decision, Outcome, published};
+use confinement::{Subject, World};
+use policy::{Date, Decision, Outcome, Policy, Waivers, published};
 use serde::Serialize;
 use serde_json::Value;
 use techniques::judge::judge;
@@ -46,6 +46,17 @@ impl Ruling {
     /// Judges every subject of a world and decides. What could not be read of the request is refused: a door that lets in
     /// what it did not understand is none.
     pub fn of(world: &World, rules: &InForce, today: Date) -> Ruling {
+        Ruling::by(world, |_| true, &rules.policy, &rules.waivers, today)
+    }
+
+    /// As [`Ruling::of`], of the subjects that were `asked` for; the others of the world surround them.
+    pub fn by(
+        world: &World,
+        asked: impl Fn(&Subject) -> bool,
+        policy: &Policy,
+        waivers: &Waivers,
+        today: Date,
+    ) -> Ruling {
         if let Some(problem) = world.problems.first() {
             let more = world.problems.len() - 1;
             let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
@@ -53,9 +64,9 @@ impl Ruling {
         }
         let mut ruling = Ruling::allow();
         let mut told = Vec::new();
-        for judged in &judge(world, rules.policy.options()).subjects {
-            let Some(subject) = world.subjects.get(judged.subject) else { continue };
-            let decision = rules.policy.decide(world, subject, judged, &rules.waivers, today);
+        for judged in &judge(world, policy.options()).subjects {
+            let Some(subject) = world.subjects.get(judged.subject).filter(|s| asked(s)) else { continue };
+            let decision = policy.decide(world, subject, judged, waivers, today);
             ruling.outcome = ruling.outcome.max(decision.outcome);
             if decision.outcome != Outcome::Allow {
                 told.push((decision.outcome, decision.message(&subject.name)));

@@ -12,6 +12,7 @@ use sources::engine_api::Session;
 
 use super::create::{self, Daemon, Volume};
 use super::go_json::{self, Shape};
+use super::{chosen, own};
 
 /// No container can be called so, thus no rule's exception can be taken by leaving the name out.
 pub(super) const UNNAMED: &str = "a new container";
@@ -22,15 +23,19 @@ pub(super) type Why = String;
 /// The world of one container.
 pub(super) fn world(session: &Session, mut inspected: Value, name: &str) -> Result<World, Why> {
     annotated(&inspected)?;
+    known_runtime(&inspected, session)?;
     canonical_profiles(&mut inspected)?;
+    chosen::users(&mut inspected);
     join(&mut inspected, session)?;
-    show_volumes(&mut inspected, session)?;
+    let new_volumes = show_volumes(&mut inspected, session)?;
     if session.is_local() {
         follow_links(&mut inspected)?;
+        own::show(&mut inspected, &own::Own::of(session), session)?;
     }
     let labels = labels(&inspected);
-    let confinement = session.confinement(inspected);
-    let (confinement, problems) = confinement.map_err(|error| error.to_string())?;
+    let confinement = session.confinement_with(inspected, &new_volumes);
+    let (mut confinement, problems) = confinement.map_err(|error| error.to_string())?;
+    chosen::programs(&mut confinement.identity);
     let realm: Arc<str> = session.endpoint().to_string().into();
     let subject = Subject {
         id: format!("docker:{name}").into(),
@@ -135,8 +140,9 @@ fn mounts(inspected: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>
     mounts.into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
-/// A volume whose driver binds a path of the host is a mount of that path.
-fn show_volumes(inspected: &mut Value, daemon: &dyn Daemon) -> Result<(), Why> {
+/// A volume whose driver binds a path of the host is a mount of that path. Returns those that are not there yet.
+fn show_volumes(inspected: &mut Value, daemon: &dyn Daemon) -> Result<Vec<String>, Why> {
+    let mut new = Vec::new();
     for mount in mounts(inspected) {
         let name = mount.get("Name").and_then(Value::as_str).unwrap_or_default().to_owned();
         if mount.get("Type").and_then(Value::as_str) != Some("volume") || name.is_empty() {
@@ -145,13 +151,16 @@ fn show_volumes(inspected: &mut Value, daemon: &dyn Daemon) -> Result<(), Why> {
         let asked = daemon.volume(&name);
         let found: Option<Volume> =
             asked.map_err(|why| format!("the volume {name:?} could not be asked for: {why}"))?;
-        let Some(found) = found else { continue };
+        let Some(found) = found else {
+            new.push(name);
+            continue;
+        };
         let shown = create::shown(&found).map_err(|error| error.to_string())?;
         if shown.get("Type").and_then(Value::as_str) != Some("tmpfs") {
             mount.extend(shown);
         }
     }
-    Ok(())
+    Ok(new)
 }
 
 /// The kernel follows links in the source of a mount and in the path of a device; so does the judgement.
@@ -179,7 +188,7 @@ const MOST_LINKS: usize = 40;
 
 /// Where a path leads now. What is not there yet is made by the daemon below the part that is. Links below /proc show each
 /// process another thing, so that none is followed.
-fn followed(path: &Path) -> Result<String, Why> {
+pub(super) fn followed(path: &Path) -> Result<String, Why> {
     let refuse = |why: &str| Err(format!("{} {why}", path.display()));
     let mut real = PathBuf::from("/");
     let mut left: VecDeque<OsString> = parts(path).collect();
@@ -241,6 +250,17 @@ fn annotated(inspected: &Value) -> Result<(), Why> {
         }
         None => Ok(()),
     }
+}
+
+/// A runtime that the daemon does not list is refused by old daemons, and found by its name by newer ones: a shim of
+/// containerd that nobody has looked at (moby daemon/runtime_unix.go).
+fn known_runtime(inspected: &Value, session: &Session) -> Result<(), Why> {
+    let asked = text(inspected, "/HostConfig/Runtime");
+    let mut listed = session.runtimes().peekable();
+    if asked.is_empty() || listed.peek().is_none() || listed.any(|name| name == asked) {
+        return Ok(());
+    }
+    Err(format!("the runtime {asked:?} is none that the daemon lists"))
 }
 
 /// moby profiles/seccomp/seccomp.go and runtime-spec specs-go `LinuxSeccomp`.
@@ -355,7 +375,7 @@ mod tests {
             {"Type": "volume", "Name": "rootfs", "Source": "/var/lib/docker/volumes/rootfs/_data", "Destination": "/h"},
             {"Type": "volume", "Name": "plain", "Source": "/v", "Destination": "/p"},
         ]});
-        show_volumes(&mut inspected, &Known).expect("known");
+        assert_eq!(show_volumes(&mut inspected, &Known), Ok(vec!["plain".to_owned()]));
         assert_eq!(inspected["Mounts"][0]["Source"], "/");
         assert_eq!(inspected["Mounts"][0]["Type"], "bind");
         assert_eq!(inspected["Mounts"][1]["Type"], "volume");

@@ -3,6 +3,7 @@
 
 pub mod docker;
 pub mod docker_proxy;
+pub mod kubernetes;
 
 use confinement::Place;
 use sources::document::Node;
@@ -13,22 +14,27 @@ use crate::reading::Reader;
 
 pub use docker::{DockerDoors, DockerRequest};
 pub use docker_proxy::{DockerProxy, Routes};
+pub use kubernetes::KubernetesDoors;
 
 /// What each door does.
 #[derive(Clone, Debug, Default)]
 pub struct Doors {
     pub docker: DockerDoors,
+    pub kubernetes: KubernetesDoors,
     pub docker_proxy: DockerProxy,
 }
 
 impl Doors {
     pub(crate) fn read(reader: &mut Reader, node: &Node) -> Doors {
         let mut doors = Doors::default();
-        if !reader.keys(node, "`doors`", &["docker", "docker-proxy"]) {
+        if !reader.keys(node, "`doors`", &["docker", "docker-proxy", "kubernetes"]) {
             return doors;
         }
         if let Some(docker) = reader.value(node, "docker") {
             doors.docker = DockerDoors::read(reader, &docker);
+        }
+        if let Some(kubernetes) = reader.value(node, "kubernetes") {
+            doors.kubernetes = KubernetesDoors::read(reader, &kubernetes);
         }
         if let Some(proxy) = reader.value(node, "docker-proxy") {
             doors.docker_proxy = DockerProxy::read(reader, &proxy);
@@ -82,7 +88,7 @@ impl Setting {
     }
 }
 
-const OUTCOMES: [(&str, Outcome); 3] =
+pub(crate) const OUTCOMES: [(&str, Outcome); 3] =
     [("allow", Outcome::Allow), ("warn", Outcome::Warn), ("deny", Outcome::Deny)];
 
 /// A list of ids of users or groups, or one of them.

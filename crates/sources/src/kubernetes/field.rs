@@ -17,6 +17,8 @@ pub(super) const CONTAINER_COST: usize = 20;
 pub(super) struct Reader {
     path: Arc<str>,
     problems: Vec<Problem>,
+    /// Braces are a text's own: what an API server holds went through no template tool any more.
+    is_rendered: bool,
     not_rendered: bool,
     /// How many items may still be taken from lists. Aliases let a short text stand for any number of containers, and each
     /// takes memory.
@@ -28,7 +30,22 @@ impl Reader {
     pub(super) fn new(path: &Arc<str>, root: &Node) -> Reader {
         // What is written out in full never comes near this: a container takes some hundred bytes.
         let budget = 200_000.max(root.bytes().len() / 2);
-        Reader { path: path.clone(), problems: Vec::new(), not_rendered: false, budget, exhausted: false }
+        Reader {
+            path: path.clone(),
+            problems: Vec::new(),
+            is_rendered: false,
+            not_rendered: false,
+            budget,
+            exhausted: false,
+        }
+    }
+
+    pub(super) fn rendered(self) -> Reader {
+        Reader { is_rendered: true, ..self }
+    }
+
+    fn is_unrendered(&self, text: &str) -> bool {
+        !self.is_rendered && is_unrendered(text)
     }
 
     /// Takes from the budget; false, and a problem once, where it does not suffice.
@@ -69,7 +86,7 @@ impl Reader {
     /// The text of a node that is there.
     pub(super) fn text(&mut self, node: &Node, key: &str) -> Fact<Arc<str>> {
         match node.as_str() {
-            Some(text) if is_unrendered(text) => self.not_rendered(node),
+            Some(text) if self.is_unrendered(text) => self.not_rendered(node),
             Some(text) => Fact::known(text.into(), node.origin()),
             None => self.wrong(node, key, "a text"),
         }
@@ -157,7 +174,7 @@ impl Reader {
     }
 
     fn wrong<T>(&mut self, node: &Node, key: &str, want: &str) -> Fact<T> {
-        if is_unrendered(node.source()) && node.value() != Value::Null {
+        if self.is_unrendered(node.source()) && node.value() != Value::Null {
             return self.not_rendered(node);
         }
         let got = match node.value() {

@@ -55,6 +55,11 @@ const NEVER_WORKLOADS: &[&str] = &[
 /// A pod template of a kind that is not known here lies at most this many levels below the object.
 const DEEPEST_TEMPLATE: usize = 12;
 
+/// Whether every cluster has a ClusterRole of this name, and what it grants is known here.
+pub fn is_builtin_role(name: &str) -> bool {
+    builtin_roles::rules(name).is_some()
+}
+
 /// Whether a document is a Kubernetes object: it says its kind and the version of its API.
 pub fn recognise(root: &Node) -> bool {
     let text = |key: &str| root.get(key).is_some_and(|node| node.as_string_strict().is_some());
@@ -94,7 +99,15 @@ impl Objects {
 
     /// As [`Objects::read`], beside what is already here.
     pub fn add(&mut self, document: &Document) {
-        let mut reader = Reader::new(&document.path, &document.root);
+        self.add_with(document, Reader::new(&document.path, &document.root));
+    }
+
+    /// As [`Objects::add`], for an object as an API server has it: braces in its texts are no marker of a template tool.
+    pub fn add_held(&mut self, document: &Document) {
+        self.add_with(document, Reader::new(&document.path, &document.root).rendered());
+    }
+
+    fn add_with(&mut self, document: &Document, mut reader: Reader) {
         self.object(&document.root, None, &mut reader);
         self.problems.extend(reader.into_problems());
     }

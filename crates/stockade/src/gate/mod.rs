@@ -15,6 +15,8 @@ use policy::{Policy, ReadError, Waivers};
 
 use crate::policy::{read_policy, read_waivers};
 
+pub(crate) use oci::called_as_runtime;
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
