@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::os::unix::net::UnixListener;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use super::gate::{BODY_LIMIT, Body, DockerGate, Request, asks_nothing};
 use crate::listen::{ListenError, Listening, Place, listen};
@@ -104,7 +105,7 @@ impl Socket {
         }
     }
 
-    fn listener(&self) -> std::io::Result<UnixListener> {
+    pub(super) fn listener(&self) -> std::io::Result<UnixListener> {
         match self {
             Socket::Own(listening) => listening.listener.try_clone(),
             Socket::Given(listener) => listener.try_clone(),
@@ -115,6 +116,15 @@ impl Socket {
 /// Serves until SIGTERM or SIGINT. SIGHUP reads the rules again; `tell` is given what became of that. systemd is told that
 /// it is ready, what is in force, and that it ends.
 pub fn run(socket: &Socket, gate: &Arc<DockerGate>, tell: impl Fn(&str)) -> std::io::Result<()> {
+    until_ended(gate, tell, async |stop| serve(socket.listener()?, gate.clone(), stop).await)
+}
+
+/// Serves as [`run`] does what a door of the Docker API serves.
+pub(super) fn until_ended(
+    gate: &Arc<DockerGate>,
+    tell: impl Fn(&str),
+    serve: impl AsyncFnOnce(Pin<&mut dyn Future<Output = ()>>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(DECIDERS)
@@ -126,7 +136,7 @@ pub fn run(socket: &Socket, gate: &Arc<DockerGate>, tell: impl Fn(&str)) -> std:
         let mut interrupt = signal(SignalKind::interrupt())?;
         notify(&[NotifyState::Ready, NotifyState::Status(&status(gate))]);
         let watchdog = sd_notify::watchdog_enabled().map(|time| time / 2);
-        let stop = async {
+        let mut stop = pin!(async {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return,
@@ -135,13 +145,13 @@ pub fn run(socket: &Socket, gate: &Arc<DockerGate>, tell: impl Fn(&str)) -> std:
                     _ = hang_up.recv() => {
                         let rules = gate.rules.clone();
                         let reloaded = tokio::task::spawn_blocking(move || rules.reload()).await;
-                        tell(&told(gate, reloaded.unwrap_or(Ok(()))));
+                        tell(&told(gate, reloaded));
                         notify(&[NotifyState::Status(&status(gate))]);
                     }
                 }
             }
-        };
-        serve(socket.listener()?, gate.clone(), stop).await
+        });
+        serve(stop.as_mut()).await
     });
     notify(&[NotifyState::Stopping]);
     // A decision that waits for the daemon need not hold up the end: without an answer the daemon refuses.
@@ -157,11 +167,13 @@ async fn beat(watchdog: Option<Duration>) {
     }
 }
 
-fn told(gate: &DockerGate, reloaded: Result<(), Arc<ReadError>>) -> String {
-    match reloaded {
-        Ok(()) => format!("rules read again: {}", status(gate)),
-        Err(error) => format!("the rules are NOT changed, the last good ones stay in force: {error}"),
-    }
+fn told(gate: &DockerGate, reloaded: Result<Result<(), Arc<ReadError>>, JoinError>) -> String {
+    let why = match reloaded {
+        Ok(Ok(())) => return format!("rules read again: {}", status(gate)),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => format!("reading them failed, which is a fault of stockade: {error}"),
+    };
+    format!("the rules are NOT changed, the last good ones stay in force: {why}")
 }
 
 /// In one line, what is in force.

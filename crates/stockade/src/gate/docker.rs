@@ -1,4 +1,4 @@
-//! `stockade gate docker`: the authorization plugin of the Docker daemon.
+//! `stockade gate docker`: the authorization plugin of the Docker daemon, or the filtered socket before it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use policy::Outcome;
 use sources::engine_api::Endpoint;
 use sources::host::read_host;
 
-use super::GateRules;
+use super::{GateRules, docker_proxy};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -32,14 +32,21 @@ pub(super) struct Arguments {
     /// Keep every decision but plain reads in this log (docs/gate-log.md); what cannot be recorded is refused
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+
+    #[command(flatten)]
+    proxy: docker_proxy::Proxy,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let endpoint = Endpoint::parse(&arguments.engine)?;
     let rules = Arc::new(arguments.rules.load()?);
-    let engine = Arc::new(Engine::new(endpoint, || Arc::new(read_host().0)));
+    let engine = Arc::new(Engine::new(endpoint.clone(), || Arc::new(read_host().0)));
     let log = arguments.record.as_ref().map(Log::open).transpose()?;
-    let gate = Arc::new(DockerGate { door: Door::DockerPlugin, rules, engine, keep: Some(keep(log)) });
+    let door = if arguments.proxy.proxy { Door::DockerProxy } else { Door::DockerPlugin };
+    let gate = Arc::new(DockerGate { door, rules, engine, keep: Some(keep(log)) });
+    if arguments.proxy.proxy {
+        return docker_proxy::run(&arguments.proxy, &endpoint, &gate, tell);
+    }
     // Whoever can speak to the plugin learns what is decided; only the daemon, which is root, has to.
     let place = Place { path: arguments.socket.clone(), mode: 0o600, group: None };
     let socket = Socket::open(&place)?;
