@@ -59,14 +59,18 @@ fn start() -> Option<Daemon> {
 fn nobody_is_let_in_while_the_gate_is_dead_and_all_goes_on_when_it_is_back() {
     let Some(mut daemon) = start() else { return };
     daemon.kill_gate();
-    for (name, line) in [
-        ("dead-weak", "docker create --name dead-weak --privileged $IMAGE"),
-        ("dead-sound", "docker create --name dead-sound --user 1000 $IMAGE"),
-    ] {
-        let (succeeded, said) = asked(&daemon, "killed", line);
-        assert!(!succeeded && said.contains(&daemon.plugin), "{said}");
-        assert!(!is_there(&daemon, name));
-    }
+    // The daemon tries for 45 s, so that both are asked at once.
+    thread::scope(|scope| {
+        for (name, options) in [("dead-weak", "--privileged"), ("dead-sound", "--user 1000")] {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                let line = format!("docker create --name {name} {options} $IMAGE");
+                let (succeeded, said) = asked(daemon, "killed", &line);
+                assert!(!succeeded && said.contains(&daemon.plugin), "{said}");
+                assert!(!is_there(daemon, name));
+            });
+        }
+    });
     daemon.start_gate(&[]);
     works_again(&daemon);
 }
@@ -88,7 +92,7 @@ fn nobody_is_let_in_while_the_socket_of_the_gate_is_gone() {
 fn nobody_is_let_in_while_the_gate_hangs() {
     let Some(daemon) = start() else { return };
     daemon.signal_gate("STOP");
-    let line = "timeout 40 /usr/bin/docker create --name hung-weak --privileged $IMAGE";
+    let line = "timeout 20 /usr/bin/docker create --name hung-weak --privileged $IMAGE";
     let (succeeded, said) = asked(&daemon, "hung", line);
     assert!(!succeeded, "{said}");
     assert!(!is_there(&daemon, "hung-weak"));
