@@ -37,8 +37,7 @@ use crate::ruling::Ruling;
 
 /// The daemon's message: a body of 4 MiB in base64, and as much again for headers and what is around it.
 const MESSAGE_LIMIT: usize = BODY_LIMIT / 3 * 4 + (1 << 20);
-/// The daemon gives a plugin 30 s (moby pkg/plugins/client.go, `defaultTimeOut`); a refusal with a reason is better than its
-/// own.
+/// The daemon waits for an answer for as long as it takes (20.10.24), and so do its clients.
 const DECISION_LIMIT: Duration = Duration::from_secs(20);
 /// Decisions at once. Each holds a thread, for as long as the daemon takes to answer it.
 const DECIDERS: usize = 32;
