@@ -2,6 +2,7 @@
 //! The doors: where a container is asked for, and refused if the policy says so. A door reads what is asked for into a
 //! world, as the audit reads files; [`ruling`] judges and decides it; [`record`] is what is kept of it.
 
+pub mod canary;
 pub mod docker;
 pub mod kubernetes;
 pub mod listen;

@@ -28,6 +28,7 @@ use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use super::gate::{BODY_LIMIT, Body, DockerGate, Request, asks_nothing};
 use crate::listen::{ListenError, Listening, Place, listen};
@@ -36,8 +37,7 @@ use crate::ruling::Ruling;
 
 /// The daemon's message: a body of 4 MiB in base64, and as much again for headers and what is around it.
 const MESSAGE_LIMIT: usize = BODY_LIMIT / 3 * 4 + (1 << 20);
-/// The daemon gives a plugin 30 s (moby pkg/plugins/client.go, `defaultTimeOut`); a refusal with a reason is better than its
-/// own.
+/// The daemon waits for an answer for as long as it takes (20.10.24), and so do its clients.
 const DECISION_LIMIT: Duration = Duration::from_secs(20);
 /// Decisions at once. Each holds a thread, for as long as the daemon takes to answer it.
 const DECIDERS: usize = 32;
@@ -144,7 +144,7 @@ pub(super) fn until_ended(
                     _ = hang_up.recv() => {
                         let rules = gate.rules.clone();
                         let reloaded = tokio::task::spawn_blocking(move || rules.reload()).await;
-                        tell(&told(gate, reloaded.unwrap_or(Ok(()))));
+                        tell(&told(gate, reloaded));
                         notify(&[NotifyState::Status(&status(gate))]);
                     }
                 }
@@ -166,11 +166,13 @@ async fn beat(watchdog: Option<Duration>) {
     }
 }
 
-fn told(gate: &DockerGate, reloaded: Result<(), Arc<ReadError>>) -> String {
-    match reloaded {
-        Ok(()) => format!("rules read again: {}", status(gate)),
-        Err(error) => format!("the rules are NOT changed, the last good ones stay in force: {error}"),
-    }
+fn told(gate: &DockerGate, reloaded: Result<Result<(), Arc<ReadError>>, JoinError>) -> String {
+    let why = match reloaded {
+        Ok(Ok(())) => return format!("rules read again: {}", status(gate)),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => format!("reading them failed, which is a fault of stockade: {error}"),
+    };
+    format!("the rules are NOT changed, the last good ones stay in force: {why}")
 }
 
 /// In one line, what is in force.

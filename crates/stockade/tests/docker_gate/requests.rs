@@ -246,7 +246,7 @@ fn the_page_shows_the_table() {
     let there = fs::read_to_string(PAGE).unwrap_or_default();
     assert!(
         there == page,
-        "docs/gate-docker-requests.md is not what the table says: write it with make docs"
+        "docs/gate-docker-requests.md is not what the table says: run this test with STOCKADE_OVERWRITE=1"
     );
 }
 
