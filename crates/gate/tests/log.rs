@@ -410,6 +410,18 @@ fn a_record_is_written_however_large_and_says_what_was_left_out() {
 }
 
 #[test]
+fn a_log_that_another_program_wrote_by_the_documented_format_is_whole() {
+    // Made with Python's hashlib.
+    let seeds = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/decision_log"));
+    for (name, wrong) in [("sound", 0), ("continued", 0), ("reordered", 2), ("unfinished", 1)] {
+        let mut verifier = Verifier::new([]);
+        verifier.file(&seeds.join(name), &mut |_| {}).unwrap();
+        let verified = verifier.finish(seeds);
+        assert_eq!(verified.faults, wrong, "{name}: {:?}", verified.wrong);
+    }
+}
+
+#[test]
 fn every_line_follows_the_published_schema() {
     let (_folder, path) = folder();
     let log = Log::open(&path).unwrap().rotated(Rotation { size: 2000, keep: NonZero::new(1).unwrap() });

@@ -8,7 +8,7 @@ pub enum LogError {
     #[error("{}: cannot {doing}: {error}", path.display())]
     Io { path: PathBuf, doing: &'static str, error: io::Error },
     #[error(
-        "{}: there is no space left for the record ({error}); make space, or set the size at which the log is rotated",
+        "{}: there is no space left for the record ({error}); make space, or let logrotate(8) move the log",
         path.display()
     )]
     Full { path: PathBuf, error: io::Error },
