@@ -308,9 +308,10 @@ impl Asked<'_> {
     }
 
     fn session(&self) -> Result<Arc<Session>, Refusal> {
+        let at = self.engine.endpoint();
         self.engine
             .session()
-            .map_err(|why| Refusal(format!("the daemon could not be asked what it is: {why}")))
+            .map_err(|why| Refusal(format!("the daemon at {at} could not be asked what it is: {why}")))
     }
 
     /// The body of a route that needs one.
@@ -459,6 +460,14 @@ impl Asked<'_> {
 
     /// Images are asked for by name; where a rule is about every container of the image, it is about the image.
     fn pull(&self) -> Ruling {
+        let policy = &self.rules.policy;
+        // With a form in the body, other parameters than those of the query would count (see `unreadable`); of two
+        // headers of one name a plugin is told the last.
+        if self.request.body != Body::None && policy.rules.iter().any(|rule| rule.require.images.is_some()) {
+            return Ruling::deny(
+                "denied: a pull has no body; send it with `Content-Length: 0`, so that it is known what is pulled",
+            );
+        }
         let image = addition::pulled(self.route);
         let (outcome, message) = self.rules.policy.image(&image);
         Ruling { outcome, message, subjects: Vec::new() }
@@ -476,5 +485,187 @@ fn hint(kind: DockerRequest) -> Option<&'static str> {
             Some("a plugin runs on the host with the rights it asks for; let an operator install it")
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::docker::false_daemon::FalseDaemon;
+
+    /// Outcome and message of one request; a body is JSON.
+    fn decided(gate: &DockerGate, method: &str, uri: &str, body: Option<&str>) -> Ruling {
+        let who = Who::default();
+        let headers = [("content-TYPE".to_owned(), "application/json; charset=utf-8".to_owned())];
+        let body = body.map_or(Body::None, |text| Body::Bytes(text.as_bytes()));
+        gate.decide(&Request { method, uri, headers: &headers, body, who: &who }, Timestamp::UNIX_EPOCH)
+    }
+
+    fn gate() -> (FalseDaemon, DockerGate) {
+        let daemon = FalseDaemon::start(Duration::ZERO);
+        let gate = daemon.gate("version: 1");
+        (daemon, gate)
+    }
+
+    #[test]
+    fn every_kind_of_request_is_decided_by_what_it_makes() {
+        let (_daemon, gate) = gate();
+        let host = |host: &str| format!(r#"{{"Image": "app", "HostConfig": {host}}}"#);
+        let binds = host(r#"{"Binds": ["/:/host"]}"#);
+        let privileged = host(r#"{"Privileged": true}"#);
+        let volume = host(r#"{"Mounts": [{"Type": "volume", "Source": "rootfs", "Target": "/h"}]}"#);
+        let from = host(r#"{"VolumesFrom": ["bare"]}"#);
+        let service = r#"{"Name": "s", "TaskTemplate": {"ContainerSpec": {"Image": "app", "Mounts": [{"Type": "bind", "Source": "/", "Target": "/h"}]}}}"#;
+        let root = r#"{"Name": "x", "DriverOpts": {"type": "none", "o": "bind", "device": "/"}}"#;
+        let rows: &[(&str, &str, Option<&str>, bool)] = &[
+            ("GET", "/v1.41/containers/json", None, true),
+            ("POST", "/v1.41/containers/create?name=a", Some(r#"{"Image": "app"}"#), true),
+            ("POST", "/v1.41/containers/create", Some(&binds), false),
+            ("POST", "/containers/create", Some(&privileged), false),
+            ("POST", "/containers/create", Some(&volume), false),
+            ("POST", "/containers/create", Some(&from), false),
+            ("POST", "/v1.24/containers/create", Some(r#"{"Image": "app", "privileged": true}"#), false),
+            ("POST", "/containers/create", None, false),
+            ("POST", "/containers/create", Some("nonsense"), false),
+            ("POST", "/containers/web/start", None, true),
+            ("POST", "/containers/web/restart", None, true),
+            ("POST", "/containers/bare/start", None, false),
+            ("POST", "/containers/gone/start", None, true),
+            ("POST", "/v1.23/containers/web/start", Some("{}"), true),
+            ("POST", "/v1.23/containers/web/start", Some(r#"{"Privileged": true}"#), false),
+            ("POST", "/containers/web/update", Some(r#"{"Memory": 5}"#), true),
+            ("POST", "/containers/web/update", Some(r#"{"DeviceCgroupRules": ["a *:* rwm"]}"#), true),
+            ("POST", "/containers/bare/update", Some(r#"{"Memory": 5}"#), false),
+            ("POST", "/containers/web/exec", Some(r#"{"Cmd": ["id"]}"#), true),
+            ("POST", "/containers/web/exec", Some(r#"{"Cmd": ["id"], "User": "0"}"#), true),
+            (
+                "POST",
+                "/containers/web/exec",
+                Some(r#"{"Cmd": ["id"], "User": "0", "Privileged": true}"#),
+                false,
+            ),
+            ("POST", "/containers/bare/exec", Some(r#"{"Cmd": ["id"], "User": "0"}"#), false),
+            ("POST", "/exec/e1/start", Some("{}"), true),
+            ("POST", "/containers/web/attach", None, true),
+            ("PUT", "/containers/web/archive?path=/", None, true),
+            ("PUT", "/containers/bare/archive?path=/", None, false),
+            ("GET", "/containers/bare/archive?path=/", None, false),
+            ("GET", "/containers/bare/logs", None, true),
+            ("POST", "/volumes/create", Some(r#"{"Name": "x"}"#), true),
+            ("POST", "/volumes/create", Some(root), false),
+            ("POST", "/volumes/create", None, false),
+            ("POST", "/networks/create", Some(r#"{"Name": "n"}"#), true),
+            ("POST", "/build?t=x", None, true),
+            ("POST", "/build?t=x&version=2", None, false),
+            ("POST", "/build?session=x", None, false),
+            ("POST", "/session", None, false),
+            ("POST", "/grpc", None, false),
+            ("POST", "/images/create?fromImage=nginx&tag=1", None, true),
+            ("POST", "/images/load", None, true),
+            ("POST", "/commit?container=web", Some("{}"), true),
+            ("POST", "/plugins/pull?remote=x", Some("[]"), false),
+            ("POST", "/swarm/init", Some("{}"), false),
+            ("POST", "/services/create", Some(service), false),
+            (
+                "POST",
+                "/services/create",
+                Some(r#"{"TaskTemplate": {"ContainerSpec": {"Image": "app"}}}"#),
+                true,
+            ),
+            ("POST", "/services/create", Some(r#"{"TaskTemplate": {"PluginSpec": {"Name": "p"}}}"#), false),
+            ("POST", "/secrets/create", Some("{}"), true),
+            ("POST", "/auth", Some("{}"), true),
+            ("POST", "/containers/web/checkpoints", Some(r#"{"CheckpointDir": "/etc"}"#), false),
+            ("POST", "/containers/web/start?checkpoint=c&checkpoint-dir=/etc", None, false),
+            ("DELETE", "/containers/web", None, true),
+            ("POST", "//containers/create", Some(r#"{"Image": "app"}"#), false),
+            ("POST", "/new/thing", None, false),
+        ];
+        for (method, uri, body, allowed) in rows {
+            let ruling = decided(&gate, method, uri, *body);
+            assert_eq!(!ruling.is_denied(), *allowed, "{method} {uri} {body:?}: {}", ruling.message);
+            assert_eq!(ruling.message.is_empty(), *allowed, "{method} {uri}: {}", ruling.message);
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_needed_and_not_seen_is_refused_with_the_reason() {
+        let (_daemon, gate) = gate();
+        let who = Who::default();
+        for (headers, why) in [
+            (vec![("Content-Type", "text/plain"), ("Content-Length", "9")], "text/plain"),
+            (vec![("Content-Type", "application/json")], "chunked"),
+            (vec![("Content-Type", "application/json"), ("Content-Length", "2000000")], "1 MiB"),
+            (vec![("content-type", "application/X-WWW-form-urlencoded")], "form"),
+        ] {
+            let headers: Vec<(String, String)> =
+                headers.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+            for uri in ["/containers/create", "/containers/web/exec", "/volumes/create"] {
+                let request =
+                    Request { method: "POST", uri, headers: &headers, body: Body::Unseen, who: &who };
+                let ruling = gate.decide(&request, Timestamp::UNIX_EPOCH);
+                assert!(ruling.is_denied() && ruling.message.contains(why), "{uri}: {}", ruling.message);
+            }
+        }
+    }
+
+    #[test]
+    fn a_pull_comes_from_where_the_rules_say() {
+        let daemon = FalseDaemon::start(Duration::ZERO);
+        let rule =
+            "version: 1\nrules:\n  - name: ours\n    require: {images: {registries: [registry.example]}}\n";
+        let gate = daemon.gate(rule);
+        let pull = |query: &str, body| decided(&gate, "POST", &format!("/images/create?{query}"), body);
+        assert!(!pull("fromImage=registry.example/app&tag=1", None).is_denied());
+        let refused = pull("fromImage=nginx&tag=1", None);
+        assert!(
+            refused.message.contains("the image nginx:1 comes from docker.io (rule ours)"),
+            "{}",
+            refused.message
+        );
+        assert!(pull("fromImage=registry.example/app&tag=1", Some("x")).is_denied());
+        let except = format!("{rule}    except: {{names: [old]}}\n");
+        let gate = daemon.gate(&except);
+        assert!(!decided(&gate, "POST", "/images/create?fromImage=nginx", None).is_denied());
+    }
+
+    #[test]
+    fn doors_are_shut_and_opened_by_the_policy_and_say_where() {
+        let daemon = FalseDaemon::start(Duration::ZERO);
+        let gate = daemon.gate(
+            "version: 1\ndoors:\n  docker:\n    build-stream: allow\n    exec: deny\n    commit: warn\n    plugin: {outcome: deny, allow-users: [ops]}\n",
+        );
+        assert!(!decided(&gate, "POST", "/grpc", None).is_denied());
+        let exec = decided(&gate, "POST", "/containers/web/exec", Some("{}"));
+        assert!(exec.message.contains("p.yaml:5"), "{}", exec.message);
+        assert_eq!(decided(&gate, "POST", "/commit", None).outcome, Outcome::Warn);
+        let ops = Who { user: Some("ops".into()), ..Who::default() };
+        let request =
+            Request { method: "POST", uri: "/plugins/pull", headers: &[], body: Body::Unseen, who: &ops };
+        assert!(!gate.decide(&request, Timestamp::UNIX_EPOCH).is_denied());
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_is_not_let_in_and_reads_are_not_recorded() {
+        let (_daemon, mut gate) = gate();
+        gate.keep = Some(Box::new(|record| Err(format!("no room for {}", record.asked))));
+        assert!(!decided(&gate, "GET", "/info", None).is_denied());
+        let ruling = decided(&gate, "POST", "/containers/web/start", None);
+        assert!(ruling.is_denied() && ruling.message.contains("no room"), "{}", ruling.message);
+        gate.keep = Some(Box::new(|_| panic!("a fault")));
+        assert!(decided(&gate, "POST", "/containers/web/start", None).is_denied());
+    }
+
+    #[test]
+    fn the_evidence_is_the_audits() {
+        let (_daemon, gate) = gate();
+        let ruling = decided(&gate, "POST", "/containers/create?name=x", Some(r#"{"Image": "app"}"#));
+        let judged = &ruling.subjects.first().expect("a subject").judged;
+        assert_eq!(judged["schema"], json!("stockade.confinement/1"));
+        assert_eq!(judged["subject"]["name"], json!("x"));
     }
 }

@@ -4,6 +4,8 @@ mod addition;
 mod chosen;
 pub mod create;
 pub mod engine;
+#[cfg(test)]
+mod false_daemon;
 pub mod gate;
 pub mod go_json;
 mod own;

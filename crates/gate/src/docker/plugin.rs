@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::os::unix::net::UnixListener;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ impl Socket {
         }
     }
 
-    fn listener(&self) -> std::io::Result<UnixListener> {
+    pub(super) fn listener(&self) -> std::io::Result<UnixListener> {
         match self {
             Socket::Own(listening) => listening.listener.try_clone(),
             Socket::Given(listener) => listener.try_clone(),
@@ -115,6 +115,15 @@ impl Socket {
 /// Serves until SIGTERM or SIGINT. SIGHUP reads the rules again; `tell` is given what became of that. systemd is told that
 /// it is ready, what is in force, and that it ends.
 pub fn run(socket: &Socket, gate: &Arc<DockerGate>, tell: impl Fn(&str)) -> std::io::Result<()> {
+    until_ended(gate, tell, async |stop| serve(socket.listener()?, gate.clone(), stop).await)
+}
+
+/// Serves as [`run`] does what a door of the Docker API serves.
+pub(super) fn until_ended(
+    gate: &Arc<DockerGate>,
+    tell: impl Fn(&str),
+    serve: impl AsyncFnOnce(Pin<&mut dyn Future<Output = ()>>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(DECIDERS)
@@ -125,11 +134,13 @@ pub fn run(socket: &Socket, gate: &Arc<DockerGate>, tell: impl Fn(&str)) -> std:
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         notify(&[NotifyState::Ready, NotifyState::Status(&status(gate))]);
-        let stop = async {
+        let watchdog = sd_notify::watchdog_enabled().map(|time| time / 2);
+        let mut stop = pin!(async {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return,
                     _ = interrupt.recv() => return,
+                    () = beat(watchdog) => notify(&[NotifyState::Watchdog]),
                     _ = hang_up.recv() => {
                         let rules = gate.rules.clone();
                         let reloaded = tokio::task::spawn_blocking(move || rules.reload()).await;
@@ -138,13 +149,21 @@ pub fn run(socket: &Socket, gate: &Arc<DockerGate>, tell: impl Fn(&str)) -> std:
                     }
                 }
             }
-        };
-        serve(socket.listener()?, gate.clone(), stop).await
+        });
+        serve(stop.as_mut()).await
     });
     notify(&[NotifyState::Stopping]);
     // A decision that waits for the daemon need not hold up the end: without an answer the daemon refuses.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
+}
+
+/// Until systemd wants to hear that the plugin lives (sd_watchdog_enabled(3)); for ever where it does not.
+async fn beat(watchdog: Option<Duration>) {
+    match watchdog {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn told(gate: &DockerGate, reloaded: Result<(), Arc<ReadError>>) -> String {
@@ -312,4 +331,180 @@ fn decide(gate: &DockerGate, asked: Asked) -> Answer {
     };
     let request = Request { method: &asked.method, uri: &asked.uri, headers: &headers, body, who: &who };
     gate.decide(&request, Timestamp::now()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::Ordering;
+    use std::time::Instant;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::docker::false_daemon::{FalseDaemon, gate_of};
+
+    /// A plugin that serves until it is dropped.
+    struct Served {
+        path: PathBuf,
+        stop: Option<tokio::sync::oneshot::Sender<()>>,
+        thread: Option<std::thread::JoinHandle<()>>,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Drop for Served {
+        fn drop(&mut self) {
+            drop(self.stop.take());
+            if let Some(thread) = self.thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+
+    fn served(gate: DockerGate, limit: Duration) -> Served {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plugin.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(WORKERS)
+                .max_blocking_threads(DECIDERS)
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            let stop = async {
+                let _ = stopped.await;
+            };
+            runtime.block_on(serve_within(listener, Arc::new(gate), stop, limit)).expect("it serves");
+            runtime.shutdown_background();
+        });
+        Served { path, stop: Some(stop), thread: Some(thread), _folder: folder }
+    }
+
+    fn post(plugin: &Path, path: &str, body: &[u8]) -> Value {
+        let mut stream = UnixStream::connect(plugin).expect("a plugin");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: p\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        // The plugin may answer before it has read all.
+        let _ = stream.write_all(body);
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"))
+    }
+
+    fn ask(plugin: &Path, method: &str, uri: &str, body: Option<Value>) -> Value {
+        let mut question = json!({"RequestMethod": method, "RequestUri": uri});
+        if let Some(body) = body {
+            let text = body.to_string();
+            question["RequestBody"] = json!(STANDARD.encode(&text));
+            let length = text.len().to_string();
+            question["RequestHeaders"] =
+                json!({"Content-Type": "application/json", "Content-Length": length});
+        }
+        post(plugin, "/AuthZPlugin.AuthZReq", question.to_string().as_bytes())
+    }
+
+    fn create(plugin: &Path) -> Value {
+        ask(plugin, "POST", "/v1.41/containers/create", Some(json!({"Image": "app"})))
+    }
+
+    #[test]
+    fn the_questions_of_a_real_daemon_are_answered() {
+        let daemon = FalseDaemon::start(Duration::ZERO);
+        let plugin = served(daemon.gate("version: 1"), DECISION_LIMIT);
+        assert_eq!(post(&plugin.path, "/Plugin.Activate", b""), json!({"Implements": ["authz"]}));
+        let recorded = include_str!("../../testdata/docker/questions.jsonl");
+        let mut answered = 0;
+        for line in recorded.lines() {
+            let question: Value = serde_json::from_str(line).expect("recorded");
+            let answer = post(&plugin.path, "/AuthZPlugin.AuthZReq", line.as_bytes());
+            // Of what was recorded only a volume that shows the host's root is to be refused.
+            let refused = question["RequestUri"] == "/v1.41/volumes/create";
+            assert_eq!(answer["Allow"], !refused, "{question}: {answer}");
+            answered += 1;
+        }
+        assert!(answered > 8, "{answered}");
+        assert_eq!(post(&plugin.path, "/AuthZPlugin.AuthZRes", b"{}"), json!({"Allow": true}));
+        assert!(post(&plugin.path, "/VolumeDriver.Create", b"{}")["Err"].is_string());
+    }
+
+    #[test]
+    fn reads_are_answered_while_every_decider_waits_for_the_daemon() {
+        let daemon = FalseDaemon::start(Duration::from_millis(300));
+        let plugin = served(daemon.gate("version: 1"), DECISION_LIMIT);
+        create(&plugin.path);
+        let waiting: Vec<_> = (0..DECIDERS + 8)
+            .map(|_| {
+                let path = plugin.path.clone();
+                std::thread::spawn(move || create(&path))
+            })
+            .collect();
+        let before = daemon.asked.load(Ordering::Relaxed);
+        while daemon.asked.load(Ordering::Relaxed) < before + DECIDERS / 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let started = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(ask(&plugin.path, "GET", "/v1.41/volumes/x", None)["Allow"], true);
+        }
+        assert!(started.elapsed() < Duration::from_millis(250), "{:?}", started.elapsed());
+        for waiting in waiting {
+            assert_eq!(waiting.join().expect("answered")["Allow"], true);
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_answer_in_time_lets_nothing_in() {
+        let daemon = FalseDaemon::start(Duration::from_secs(3));
+        let plugin = served(daemon.gate("version: 1"), Duration::from_millis(200));
+        let answer = create(&plugin.path);
+        assert_eq!(answer["Allow"], false);
+        assert!(answer["Msg"].as_str().is_some_and(|m| m.contains("could not decide within")), "{answer}");
+    }
+
+    #[test]
+    fn without_a_daemon_reads_pass_and_what_must_be_judged_does_not() {
+        let plugin = served(gate_of(Path::new("/nowhere/docker.sock"), "version: 1"), DECISION_LIMIT);
+        assert_eq!(ask(&plugin.path, "GET", "/_ping", None), json!({"Allow": true}));
+        let answer = create(&plugin.path);
+        assert!(answer["Msg"].as_str().is_some_and(|m| m.contains("/nowhere/docker.sock")), "{answer}");
+        assert_eq!(answer["Allow"], false);
+    }
+
+    #[test]
+    fn what_is_no_question_is_refused() {
+        let daemon = FalseDaemon::start(Duration::ZERO);
+        let plugin = served(daemon.gate("version: 1"), DECISION_LIMIT);
+        let large = format!("{{\"User\": \"{}\"}}", "x".repeat(MESSAGE_LIMIT));
+        let odd = json!({"RequestMethod": "POST", "RequestUri": "/containers/create", "RequestBody": "%%%"})
+            .to_string();
+        for body in [&b""[..], b"{", b"[]", b"null", b"{}", odd.as_bytes(), large.as_bytes()] {
+            let answer = post(&plugin.path, "/AuthZPlugin.AuthZReq", body);
+            let shown = &body[..body.len().min(40)];
+            assert_eq!(answer["Allow"], false, "{}", String::from_utf8_lossy(shown));
+            assert!(answer["Msg"].as_str().is_some_and(|m| m.starts_with("denied: ")), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_starts_again_is_asked_anew_what_it_is() {
+        let daemon = FalseDaemon::start(Duration::ZERO);
+        let plugin = served(daemon.gate("version: 1"), DECISION_LIMIT);
+        assert_eq!(create(&plugin.path)["Allow"], true);
+        // Another daemon, without seccomp and with what an operator must not do.
+        daemon.set("/info", json!({"SecurityOptions": [], "Name": "elsewhere"}));
+        let before = daemon.asked.load(Ordering::Relaxed);
+        create(&plugin.path);
+        let known = daemon.asked.load(Ordering::Relaxed) - before;
+        post(&plugin.path, "/Plugin.Activate", b"");
+        create(&plugin.path);
+        assert!(daemon.asked.load(Ordering::Relaxed) - before > 2 * known, "{known}");
+    }
 }

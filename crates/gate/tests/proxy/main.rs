@@ -2,6 +2,8 @@
 //!
 //! Tests before a real daemon need `scripts/engines`; with STOCKADE_ENGINES set they must run.
 
+#[path = "../support/http.rs"]
+mod http;
 mod real;
 mod support;
 mod wire;

@@ -3,21 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use gate::docker::engine::Engine;
 use gate::docker::gate::DockerGate;
-use gate::docker::proxy::{End, Place, Proxy, Settings};
+use gate::docker::proxy::{self, Settings};
+use gate::listen::{Place, listen};
 use gate::{Door, InForce, Rules};
 use policy::{NoFiles, Policy, Waivers};
 use sources::engine_api::Endpoint;
 
-pub(crate) type Lines = Arc<Mutex<Vec<String>>>;
+type Lines = Arc<Mutex<Vec<String>>>;
 
 pub(crate) struct Running {
     pub(crate) socket: PathBuf,
     /// Records, as JSON.
-    pub(crate) records: Lines,
-    end: End,
+    records: Lines,
+    end: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<std::io::Result<()>>>,
     _folder: tempfile::TempDir,
 }
@@ -40,7 +42,7 @@ impl Running {
         });
         let records = Lines::default();
         let keep = records.clone();
-        let gate = DockerGate {
+        let gate = Arc::new(DockerGate {
             door: Door::DockerProxy,
             rules: Arc::new(rules.unwrap()),
             engine: Arc::new(Engine::new(Endpoint::Unix(daemon.to_owned()), || {
@@ -51,19 +53,29 @@ impl Running {
                 keep.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                 Ok(())
             })),
-        };
+        });
         let mut settings = Settings {
-            listen: Place { path: socket.clone(), mode: 0o666, group: None },
             daemon: daemon.to_owned(),
             allow: Vec::new(),
             connections: 1000,
             connections_of_one: 500,
         };
         change(&mut settings);
-        let proxy = Proxy::open(settings, gate, Box::new(|line| println!("proxy: {line}"))).unwrap();
-        let end = proxy.ending();
-        let thread = Some(std::thread::spawn(move || proxy.run()));
-        Running { socket, records, end, thread, _folder: folder }
+        let listening = listen(&Place { path: socket.clone(), mode: 0o666, group: None }).unwrap();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let tell = Box::new(|line: &str| println!("proxy: {line}"));
+            let stop = async {
+                let _ = ended.await;
+            };
+            let listener = listening.listener.try_clone()?;
+            let served = runtime.block_on(proxy::serve(listener, settings, gate, tell, stop));
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            served
+        });
+        Running { socket, records, end: Some(end), thread: Some(thread), _folder: folder }
     }
 
     pub(crate) fn records(&self) -> Vec<serde_json::Value> {
@@ -74,7 +86,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.end.end();
+        drop(self.end.take());
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(matches!(ended, Some(Ok(Ok(())))), "the proxy ended well");
         assert!(!self.socket.exists(), "and took its socket with it");

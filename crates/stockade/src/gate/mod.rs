@@ -2,6 +2,7 @@
 //! of its rules.
 
 mod docker;
+mod docker_proxy;
 mod kubernetes;
 mod log;
 mod oci;

@@ -8,7 +8,6 @@
 mod exchange;
 mod gone;
 mod head;
-mod listen;
 mod places;
 mod request;
 mod scope;
@@ -16,6 +15,7 @@ mod tunnel;
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,9 +27,8 @@ use hyper_util::rt::TokioIo;
 use policy::doors::Routes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
-pub use listen::{ListenError, Place};
 pub use scope::stand_for_a_route;
 
 use crate::record::Who;
@@ -39,20 +38,18 @@ use head::HeadError;
 use places::Places;
 
 use super::gate::DockerGate;
+use super::plugin::{self, Socket};
 
 /// After this, what was begun for a client that is gone is ended. It may have meant what it asked for before it went.
 const AFTER_THE_CLIENT: Duration = Duration::from_secs(10);
-/// What runs gets so long when the proxy ends; streams have no end to be waited for.
-const AT_THE_END: Duration = Duration::from_secs(3);
 /// Decisions block, as they may ask the daemon: threads of their own, no more than this.
 const DECIDING: usize = 32;
 /// Bodies above [`exchange::SMALL_BODY`] that are held at once: at most 4 MiB each.
 const LARGE_BODIES: usize = 32;
 
-/// What a proxy is told at its start.
+/// How a filtered socket serves.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub listen: Place,
     /// The daemon's own socket.
     pub daemon: PathBuf,
     /// Let through for everybody, beside what the policy names.
@@ -65,84 +62,54 @@ pub struct Settings {
 /// Told of things that no client is answered with: what was refused to whom, and what failed.
 pub type Tell = Box<dyn Fn(&str) + Send + Sync>;
 
-/// A filtered socket that is open.
-pub struct Proxy {
-    shared: Arc<Shared>,
-    listening: listen::Listening,
-}
-
 struct Shared {
-    gate: DockerGate,
+    gate: Arc<DockerGate>,
     settings: Settings,
     places: Places,
     large_bodies: Semaphore,
     deciding: Semaphore,
-    end: Notify,
     tell: Tell,
 }
 
-/// Ends a proxy that runs.
-#[derive(Clone)]
-pub struct End(Arc<Shared>);
-
-impl End {
-    pub fn end(&self) {
-        // Kept until it is waited for.
-        self.0.end.notify_one();
-    }
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the rules again.
+pub fn run(socket: &Socket, settings: Settings, gate: &Arc<DockerGate>, tell: fn(&str)) -> io::Result<()> {
+    plugin::until_ended(gate, tell, async |stop| {
+        serve(socket.listener()?, settings, gate.clone(), Box::new(tell), stop).await
+    })
 }
 
-impl Proxy {
-    /// Opens the socket: whoever may connect is answered from [`Proxy::run`] on.
-    pub fn open(settings: Settings, gate: DockerGate, tell: Tell) -> Result<Proxy, ListenError> {
-        let listening = listen::listen(&settings.listen)?;
-        let shared = Shared {
-            gate,
-            places: Places::new(settings.connections, settings.connections_of_one),
-            settings,
-            large_bodies: Semaphore::new(LARGE_BODIES),
-            deciding: Semaphore::new(DECIDING),
-            end: Notify::new(),
-            tell,
+/// Serves until `stop` is done. What runs then ends with the runtime: streams have no end to be waited for.
+pub async fn serve(
+    listener: std::os::unix::net::UnixListener,
+    settings: Settings,
+    gate: Arc<DockerGate>,
+    tell: Tell,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    let shared = Arc::new(Shared {
+        gate,
+        places: Places::new(settings.connections, settings.connections_of_one),
+        settings,
+        large_bodies: Semaphore::new(LARGE_BODIES),
+        deciding: Semaphore::new(DECIDING),
+        tell,
+    });
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => return Ok(()),
         };
-        Ok(Proxy { shared: Arc::new(shared), listening })
-    }
-
-    pub fn ending(&self) -> End {
-        End(self.shared.clone())
-    }
-
-    /// Serves until it is ended.
-    pub fn run(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .max_blocking_threads(DECIDING)
-            .enable_all()
-            .thread_name("docker-proxy")
-            .build()?;
-        let result = runtime.block_on(self.serve());
-        runtime.shutdown_timeout(AT_THE_END);
-        result
-    }
-
-    async fn serve(&self) -> io::Result<()> {
-        let listener = self.listening.listener.try_clone()?;
-        listener.set_nonblocking(true)?;
-        let listener = UnixListener::from_std(listener)?;
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = self.shared.end.notified() => return Ok(()),
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    tokio::spawn(connection(self.shared.clone(), stream));
-                }
-                // Out of descriptors or memory: connections that end give some back.
-                Err(error) => {
-                    (self.shared.tell)(&format!("cannot take a connection: {error}"));
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(shared.clone(), stream));
+            }
+            // Out of descriptors or memory: connections that end give some back.
+            Err(error) => {
+                (shared.tell)(&format!("cannot take a connection: {error}"));
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
