@@ -176,7 +176,7 @@ fn review(number: u32, denied: bool) -> Value {
             "ports": [{ "containerPort": 8080, "protocol": "TCP" }],
             "resources": { "limits": { "cpu": format!("{}m", 100 + number), "memory": "128Mi" } },
             "securityContext": {
-                "privileged": denied, "allowPrivilegeEscalation": denied, "runAsUser": 1000 + number,
+                "privileged": denied, "allowPrivilegeEscalation": denied, "runAsUser": if denied { 0 } else { 1000 + number },
                 "capabilities": { "drop": ["ALL"] },
             },
             "volumeMounts": [{ "name": "config", "mountPath": "/etc/config", "readOnly": true }],
