@@ -333,8 +333,10 @@ fn annotation(key: &str) -> String {
 fn seccomp(engine: &Engine) -> String {
     let own = format!("{OF_CONTAINER}.?seccompProfile.?type.orValue('')");
     let of_pod = format!("{OF_POD}.?seccompProfile.?type.orValue('')");
-    let for_container = annotation("('container.seccomp.security.alpha.kubernetes.io/' + c.name)");
-    let for_pod = annotation("'seccomp.security.alpha.kubernetes.io/pod'");
+    let container_key = "('container.seccomp.security.alpha.kubernetes.io/' + c.name)";
+    let pod_key = "'seccomp.security.alpha.kubernetes.io/pod'";
+    let (for_container, for_pod) = (annotation(container_key), annotation(pod_key));
+    let noted = |key: &str| format!("{ANNOTATIONS}[?{key}].hasValue()");
     let (of_container_note, of_pod_note) = match (engine.kind, engine.at_least(1, 27)) {
         (EngineKind::Crio, true) => return format!("({own} != '' ? {own} : {of_pod})"),
         (EngineKind::Crio, false) => (annotated(&for_container), annotated(&for_pod)),
@@ -344,8 +346,9 @@ fn seccomp(engine: &Engine) -> String {
         }
     };
     format!(
-        "({own} != '' ? {own} : {for_container} != '' ? {of_container_note} : {of_pod} != '' ? {of_pod} : \
-         {for_pod} != '' ? {of_pod_note} : '')"
+        "({own} != '' ? {own} : {} ? {of_container_note} : {of_pod} != '' ? {of_pod} : {} ? {of_pod_note} : '')",
+        noted(container_key),
+        noted(pod_key)
     )
 }
 
