@@ -169,7 +169,7 @@ impl Field {
     /// The variable that says whether a field has one of these values, its kind and its expression; a variable of two
     /// values always says that the field has the second.
     pub(super) fn variable(&self, values: Values, engine: &Engine) -> (String, Kind, String) {
-        let names = |bad: String| format!("variables.containers.filter(c, {bad}).map(c, c.name)");
+        let names = |bad: String| format!("variables.containers.filter(c,\n{bad}\n).map(c, c.name)");
         let container = |name: &str, bad: String| (name.to_owned(), Kind::Names, names(bad));
         let pod = |name: &str, truth: &str| (name.to_owned(), Kind::Pod, truth.to_owned());
         let spec = |field: &str, default: &str| format!("variables.spec.?{field}.orValue({default})");
