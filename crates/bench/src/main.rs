@@ -11,6 +11,8 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use bench::gate_docker;
+use bench::gate_kubernetes;
 use bench::input::{self, Variety};
 use bench::measure::{self, Cost};
 use bench::table::{Figure, Part, Row, Target};
@@ -56,12 +58,14 @@ struct Tools {
 /// Measures one thing.
 type Measure = fn(&Tools) -> io::Result<Part>;
 
-const PARTS: [(&str, Measure); 6] = [
+const PARTS: [(&str, Measure); 8] = [
     ("start", start_up),
     ("manifests", manifests),
     ("installation", installation),
     ("solver", solver),
     ("hardening", hardening),
+    ("gate-docker", gate_docker),
+    ("gate-kubernetes", gate_of_kubernetes),
     ("beside", beside),
 ];
 
@@ -298,6 +302,28 @@ fn solver(tools: &Tools) -> io::Result<Part> {
         rows.push(row(what, judging(&world), target));
     }
     Ok(Part { title: "judging, a container (in one process, without reading and writing)".into(), rows })
+}
+
+fn gate_docker(tools: &Tools) -> io::Result<Part> {
+    gate_docker::part(Path::new(&tools.stockade), &tools.folder)
+}
+
+/// Reviews over TLS at a steady rate, without a record and with one.
+fn gate_of_kubernetes(tools: &Tools) -> io::Result<Part> {
+    let mut rows = Vec::new();
+    for (record, how) in [(false, "not recorded"), (true, "recorded in the log")] {
+        let name = if record { "gate-recorded" } else { "gate" };
+        let load = gate_kubernetes::measure(&tools.stockade, &tools.folder.join(name), record)?;
+        let what = format!("a review, median of {}, {how}", load.asked);
+        rows.push(row(what, Figure::Time(load.median), under(Duration::from_millis(2))));
+        rows.push(row("  99 of 100", Figure::Time(load.slow), under(Duration::from_millis(20))));
+        rows.push(row("  the slowest", Figure::Time(load.slowest), Target::None));
+    }
+    let (rate, connections) = (gate_kubernetes::RATE, gate_kubernetes::CONNECTIONS);
+    let title = format!(
+        "the gate for Kubernetes: {rate} reviews/s on {connections} TLS connections, one of ten denied"
+    );
+    Ok(Part { title, rows })
 }
 
 /// The other tools on the same input in the same run.

@@ -68,6 +68,8 @@ pub struct Request {
     pub published: Vec<Fact<Arc<str>>>,
     pub control_apis: Vec<Fact<ControlApi>>,
     pub service_account: Option<ServiceAccount>,
+    /// What of it confines nothing. Capabilities and the user namespace are taken from the rest of the request.
+    pub operation: Operation,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +198,7 @@ pub fn confine(request: &Request, engine: &Arc<Engine>, host: &Arc<Host>) -> Con
             secrets: request.secrets.clone(),
             setuid_hints: request.setuid_hints.clone(),
         },
+        operation: Arc::new(operation(request)),
         read_only_rootfs: request
             .read_only_rootfs
             .clone()
@@ -904,6 +907,14 @@ fn network(request: &Request, engine: &Engine, namespaces: &Namespaces) -> Netwo
         None => Fact::known(true, namespaces.net.origin.clone()),
     };
     Network { attached, shared_segment, published: request.published.clone() }
+}
+
+fn operation(request: &Request) -> Operation {
+    let mut operation = request.operation.clone();
+    operation.capabilities = request.cap_add.clone();
+    let asked = request.user_namespace.as_ref();
+    operation.host_users = asked.map(|asked| asked.map(|asked| *asked == UserNamespaceRequest::Host));
+    operation
 }
 
 fn runtime(request: &Request, engine: &Engine, host: &Host) -> Fact<Runtime> {

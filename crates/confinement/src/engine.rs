@@ -85,6 +85,24 @@ pub struct Settings {
     pub experimental: Fact<bool>,
     pub log_driver: Option<Fact<Arc<str>>>,
     pub cgroup_parent: Option<Fact<Arc<str>>>,
+    pub log_level: Option<Fact<Arc<str>>>,
+    /// Whether the engine sets up packet filters itself.
+    pub packet_filter: Fact<bool>,
+    pub storage_driver: Option<Fact<Arc<str>>>,
+    pub storage_options: Vec<Fact<Arc<str>>>,
+    /// Files of the TLS of its API, where they are set.
+    pub tls: TlsFiles,
+    /// Whether what a live engine does not tell over its API was read from its command line and its file; `None` for
+    /// an engine that is not live.
+    pub own_configuration: Option<bool>,
+}
+
+/// The files that `tlscacert`, `tlscert` and `tlskey` name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct TlsFiles {
+    pub authority: Option<Fact<Arc<str>>>,
+    pub certificate: Option<Fact<Arc<str>>>,
+    pub key: Option<Fact<Arc<str>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -240,6 +258,7 @@ impl Engine {
             live_restore: default(false),
             userland_proxy: default(true),
             experimental: default(false),
+            packet_filter: default(true),
             pids_limit: match kind {
                 EngineKind::Podman => Some(Fact::known(Some(2048), Origin::engine(label))),
                 EngineKind::Docker => Some(Fact::known(None, Origin::engine(label))),

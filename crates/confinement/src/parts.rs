@@ -508,3 +508,56 @@ impl fmt::Display for Runtime {
         })
     }
 }
+
+/// How the container is built and kept running, which benchmarks ask for and which confines nothing: confinements that
+/// differ in nothing else are equal, and are judged once. `None`: nothing was said.
+#[derive(Clone, Debug, Default)]
+pub struct Operation {
+    pub restart: Option<Fact<Restart>>,
+    /// Whether a health check is set; known false where one is switched off.
+    pub health_check: Option<Fact<bool>>,
+    /// Relative weight of processor time; known `None` is the engine's default.
+    pub cpu_shares: Option<Fact<Option<u64>>>,
+    /// Whether it has resource limits of its own (`ulimit`).
+    pub ulimits: Option<Fact<bool>>,
+    /// Whether it is on the engine's default bridge.
+    pub default_bridge: Option<Fact<bool>>,
+    /// Whether an SSH server runs in it.
+    pub ssh_server: Option<Fact<bool>>,
+    /// Capabilities that were asked for.
+    pub capabilities: Vec<Fact<Arc<str>>>,
+    /// Whether the host's user namespace was asked for.
+    pub host_users: Option<Fact<bool>>,
+    /// `ADD` instructions of its build.
+    pub added: Vec<Fact<Arc<str>>>,
+    /// Commands of its build that refresh a package index and install nothing.
+    pub lone_updates: Vec<Fact<Arc<str>>>,
+}
+
+/// A restart policy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Restart {
+    /// `no`, `always`, `unless-stopped`, `on-failure`.
+    pub policy: Arc<str>,
+    /// How often at most, where a limit is set.
+    pub retries: Option<u32>,
+}
+
+impl Restart {
+    /// Reads `on-failure:5`; what engines do not know is kept as it is written.
+    pub fn parse(text: &str) -> Restart {
+        let (policy, retries) = text.split_once(':').unwrap_or((text, ""));
+        let policy = if policy.is_empty() { "no" } else { policy };
+        Restart { policy: policy.into(), retries: retries.parse().ok().filter(|n| *n > 0) }
+    }
+}
+
+impl PartialEq for Operation {
+    fn eq(&self, _: &Operation) -> bool {
+        true
+    }
+}
+impl Eq for Operation {}
+impl std::hash::Hash for Operation {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}

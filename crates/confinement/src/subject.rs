@@ -11,7 +11,7 @@ use crate::host::Host;
 use crate::mount::Mount;
 use crate::parts::{
     AppArmor, Capabilities, Cgroup, ControlApi, Devices, Identity, Image, Limits, Namespace, NamespaceKind,
-    Namespaces, Network, Runtime, SeLinux, Seccomp, ServiceAccount, UserNamespace,
+    Namespaces, Network, Operation, Runtime, SeLinux, Seccomp, ServiceAccount, UserNamespace,
 };
 use crate::pod::PodDeclaration;
 
@@ -43,6 +43,7 @@ pub struct Confinement {
     pub control_apis: Vec<Fact<ControlApi>>,
     pub service_account: Option<ServiceAccount>,
     pub image: Image,
+    pub operation: Arc<Operation>,
     pub runtime: Fact<Runtime>,
     /// What was measured directly and needs no model: path → writable, for kernel interfaces and sockets.
     pub measured_writable: Arc<std::collections::BTreeMap<Arc<str>, Fact<bool>>>,

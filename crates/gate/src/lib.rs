@@ -4,6 +4,7 @@
 
 pub mod docker;
 pub mod kubernetes;
+pub mod listen;
 pub mod log;
 pub mod oci;
 pub mod record;

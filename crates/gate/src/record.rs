@@ -48,9 +48,11 @@ pub struct Who {
     pub user: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Arc<str>>,
-    /// User and process at the other end of a Unix socket (SO_PEERCRED, unix(7)), or of the program itself.
+    /// User, group and process at the other end of a Unix socket (SO_PEERCRED, unix(7)), or of the program itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
 }

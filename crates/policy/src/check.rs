@@ -4,6 +4,7 @@ use confinement::{Form, Problem};
 
 use crate::decide::{Outcome, Policy};
 use crate::rule::{Mode, Rule, Selector};
+use crate::standard::Standard;
 
 /// Everything odd, in the order of the rules.
 pub fn oddities(policy: &Policy) -> Vec<Problem> {
@@ -58,10 +59,18 @@ fn never_fails(rule: &Rule) -> Option<String> {
         && rule.forbid.gains.is_empty()
         && rule.condition.is_none();
     let forms = rule.subjects.as_ref().map(|s| s.forms.as_slice()).unwrap_or_default();
-    if only_standards && !forms.is_empty() && !forms.contains(&Form::Kubernetes) {
+    let all_of_pods = require.standards.iter().all(|s| matches!(s, Standard::PodSecurity(_)));
+    if only_standards && all_of_pods && !forms.is_empty() && !forms.contains(&Form::Kubernetes) {
         return Some("the Pod Security Standards are about subjects of the form kubernetes only".into());
     }
-    if only_standards && require.standards.iter().all(|s| s.level == crate::Level::Privileged) {
+    let all_of_docker = require.standards.iter().all(|s| *s == Standard::CisDocker);
+    const OF_DOCKER: [Form; 5] =
+        [Form::Compose, Form::DockerRun, Form::Dockerfile, Form::Daemon, Form::DockerLive];
+    if only_standards && all_of_docker && !forms.is_empty() && !forms.iter().any(|f| OF_DOCKER.contains(f)) {
+        return Some("the CIS Docker Benchmark is about Docker only".into());
+    }
+    let allows_all = |s: &Standard| matches!(s, Standard::PodSecurity(standard) if standard.level == crate::Level::Privileged);
+    if only_standards && require.standards.iter().all(allows_all) {
         return Some("pss-privileged allows everything".into());
     }
     if require.verdict.len() == 3 {

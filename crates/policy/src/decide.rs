@@ -9,16 +9,18 @@ use std::sync::Arc;
 use confinement::{Place, Subject, World};
 use jiff::civil::Date;
 use serde::Serialize;
+use sources::inventory::Inventory;
 use techniques::judge::{Finding, Judged, Options, Verdict};
 
 use crate::doors::Doors;
-use crate::pod_security;
+use crate::pod_security::Verdict as ControlVerdict;
 use crate::published::{self, Class, Reference, every_finding, place_of};
 use crate::reading::ReadError;
 use crate::rule::read::{self, RegoFiles};
 use crate::rule::{Images, Mode, RegoPolicy, Rule, Selector};
+use crate::standard::Standard;
 use crate::waiver::{Item, State, WARN_DAYS, Waiver, WaiverEntry, Waivers};
-use crate::{condition_input, pod_security::Standard};
+use crate::{cis, condition_input};
 
 /// What may be done with a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -155,10 +157,25 @@ impl Decision {
             Outcome::Warn => Mode::Warn,
             Outcome::Allow => return format!("{subject}: allowed"),
         };
+        // Many techniques may come to the same, and have the same remedy: that is said once.
+        let mut alike: Vec<(&Reason, Vec<&str>)> = Vec::new();
         for reason in self.reasons.iter().filter(|r| r.mode == weight) {
+            let same = |(r, _): &&mut (&Reason, Vec<&str>)| {
+                (&r.rule, &r.message, &r.remedy) == (&reason.rule, &reason.message, &reason.remedy)
+            };
+            let technique = reason.technique.as_deref();
+            match alike.iter_mut().find(same) {
+                Some((_, techniques)) => techniques.extend(technique),
+                None => alike.push((reason, technique.into_iter().collect())),
+            }
+        }
+        for (reason, techniques) in alike {
             let mut text = format!("{} (rule {}", reason.message, reason.rule);
-            if let Some(technique) = &reason.technique {
+            for technique in techniques.iter().take(3) {
                 text.push_str(&format!(", {technique}"));
+            }
+            if let Some(more) = techniques.len().checked_sub(3).filter(|more| *more > 0) {
+                text.push_str(&format!(" and {more} more"));
             }
             text.push(')');
             if let Some(remedy) = &reason.remedy {
@@ -193,6 +210,35 @@ impl Policy {
     pub fn options(&self) -> Options {
         let depth = self.rules.iter().filter_map(|r| r.require.depth).max();
         Options { depth: depth.unwrap_or(1).max(1) }
+    }
+
+    /// Decides about an image by its name alone, before any container is made of it: by rules about every container of the
+    /// image. What a rule leaves out, or asks only of some, is decided when the container is made.
+    pub fn image(&self, image: &str) -> (Outcome, String) {
+        let mut told = Vec::new();
+        for rule in &self.rules {
+            let Some(images) = &rule.require.images else { continue };
+            let is_meant = rule.subjects.as_ref().is_none_or(|s| s.is_of_image(image).is_true())
+                && rule.except.iter().all(|s| s.is_of_image(image).is_false());
+            if is_meant {
+                let against = against_reference(images, image);
+                told.extend(
+                    against.into_iter().map(|text| (rule.mode, format!("{text} (rule {})", rule.name))),
+                );
+            }
+        }
+        let outcome = match told.iter().map(|(mode, _)| *mode).max() {
+            Some(Mode::Enforce) => Outcome::Deny,
+            Some(Mode::Warn) => Outcome::Warn,
+            Some(Mode::Record) | None => return (Outcome::Allow, String::new()),
+        };
+        let word = if outcome == Outcome::Deny { "denied" } else { "warned of" };
+        let texts: Vec<String> = told
+            .into_iter()
+            .filter(|(mode, _)| outcome.mode() == Some(*mode))
+            .map(|(_, text)| text)
+            .collect();
+        (outcome, format!("{word}: {}", texts.join(". ")))
     }
 
     /// Decides about one subject of a world that was judged with [`Policy::options`]. `today` ends waivers.
@@ -372,7 +418,7 @@ impl<'a> Deciding<'a> {
         self.verdict(rule, say);
         self.depth(rule, say);
         for standard in &rule.require.standards {
-            self.standard(rule, standard, say);
+            self.standard(rule, standard, undetermined, say);
         }
         if let Some(images) = &rule.require.images {
             for told in against_image(images, self.subject) {
@@ -454,10 +500,17 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    fn standard(&mut self, rule: &Rule, standard: &Standard, say: Option<&str>) {
-        let Some(pod) = &self.subject.pod else { return };
-        let result = pod_security::evaluate(standard, pod);
-        for control in result.controls.iter().filter(|c| c.result == pod_security::Verdict::Fail) {
+    /// A rule knows the subject and no inventory: of the CIS Docker Benchmark it asks what is about containers, build
+    /// files and settings of engines.
+    fn standard(&mut self, rule: &Rule, standard: &Standard, undetermined: Outcome, say: Option<&str>) {
+        let Some(result) = standard.evaluate(self.subject, &Inventory::default()) else { return };
+        let against = |verdict: ControlVerdict| match verdict {
+            ControlVerdict::Fail => true,
+            // As the policy says of what is not known.
+            ControlVerdict::Unknown => undetermined == Outcome::Deny,
+            ControlVerdict::Pass | ControlVerdict::NotApplicable | ControlVerdict::Manual => false,
+        };
+        for control in result.controls.iter().filter(|c| against(c.result)) {
             let told =
                 format!("{} does not meet {}: {}", self.subject.name, result.standard, control.message);
             let id = format!("{}/{}", result.standard, control.id);
@@ -467,7 +520,10 @@ impl<'a> Deciding<'a> {
                 fingerprint: Some(format!("{id}#{}", self.subject.id).into()),
                 technique: Some(id.into()),
                 message: say.map_or_else(|| told.clone(), |say| format!("{say}: {told}")),
-                remedy: None,
+                remedy: match standard {
+                    Standard::CisDocker => cis::check(control.id).map(|check| check.remedy.to_owned()),
+                    Standard::PodSecurity(_) => None,
+                },
                 place: control.location.as_ref().or(self.subject.place.as_ref()).cloned(),
             };
             self.add(reason, None);
@@ -505,6 +561,10 @@ fn against_image(images: &Images, subject: &Subject) -> Vec<String> {
     let Some(text) = subject.confinement.image.reference.get() else {
         return vec![format!("the image of {} is not known", subject.name)];
     };
+    against_reference(images, text)
+}
+
+fn against_reference(images: &Images, text: &str) -> Vec<String> {
     let reference = Reference::parse(text);
     let mut told = Vec::new();
     let from = |p: &crate::pattern::Pattern| {

@@ -9,6 +9,7 @@ pub mod baseline;
 pub mod cases;
 pub mod change;
 pub mod check;
+pub mod cis;
 mod condition_input;
 pub mod decide;
 pub mod doors;
@@ -17,15 +18,15 @@ pub mod pod_security;
 pub mod published;
 mod reading;
 pub mod rule;
+pub mod standard;
 pub mod waiver;
 
 pub use decide::{Decision, EvaluationError, InPlace, Outcome, Policy, Reason, WaivedReason};
 pub use doors::Doors;
 pub use jiff::civil::Date;
-pub use pod_security::{
-    ControlResult, Level, Standard, StandardError, StandardResult, Verdict, Violation, evaluate,
-};
+pub use pod_security::{ControlResult, Level, StandardResult, Verdict, Violation, evaluate};
 pub use reading::{ReadError, parse_date};
 pub use rule::read::{NoFiles, RegoFiles};
 pub use rule::{Mode, RegoFile};
+pub use standard::{Standard, StandardError};
 pub use waiver::{Notice, NoticeKind, Waived, Waiver, Waivers};

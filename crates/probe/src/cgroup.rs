@@ -115,6 +115,16 @@ fn is_read_only(mount: &Mount) -> bool {
     mount.options.iter().chain(&mount.super_options).any(|o| o == "ro")
 }
 
+/// Which versions this process is in, by `/proc/self/cgroup` alone.
+pub(crate) fn versions() -> Cgroup {
+    let text = files::read("/proc/self/cgroup", files::READ_LIMIT).map(|(text, _)| text).unwrap_or_default();
+    let memberships: Vec<CgroupMembership> = text.lines().filter_map(parse_membership).collect();
+    let member = |of_first: bool| {
+        (!memberships.is_empty()).then(|| memberships.iter().any(|m| (m.hierarchy != 0) == of_first))
+    };
+    Cgroup { v1: member(true), v2: member(false), memberships, ..Cgroup::default() }
+}
+
 /// `4:memory:/docker/abc`; the hierarchy 0 is version 2 (cgroups(7)).
 fn parse_membership(line: &str) -> Option<CgroupMembership> {
     let mut parts = line.splitn(3, ':');

@@ -49,46 +49,52 @@ impl Plan {
     }
 
     pub(crate) fn read(&self, answers: &Answers) -> SecurityModules {
-        let text = |path| files::value(path).value.filter(|v| !v.is_empty());
-        let label = files::value("/proc/self/attr/current");
-        // security_getprocattr(): EINVAL where no module answers.
-        let labels = match label.error.as_deref() {
-            None => Some(true),
-            Some("EINVAL") => Some(false),
-            Some(_) => None,
-        };
-        let attr_current = label.value.filter(|v| !v.is_empty());
-        let active = text("/sys/kernel/security/lsm")
-            .map(|list| list.split(',').map(str::to_owned).collect())
-            .or_else(|| self.listed(answers));
-        let selinux_enforcing = text("/sys/fs/selinux/enforce").map(|v| v == "1");
-        let apparmor_enabled = text("/sys/module/apparmor/parameters/enabled").map(|v| v == "Y");
-        let own = text("/proc/self/attr/apparmor/current");
-        let shared = attr_current.clone().filter(|label| looks_like_apparmor(label));
-        let (apparmor_profile, apparmor_mode) =
-            own.or(shared).map(|label| split_label(&label)).map_or((None, None), |(p, m)| (Some(p), m));
-        let selinux_context = attr_current
-            .clone()
-            .filter(|label| label.split(':').count() >= 3 && !looks_like_apparmor(label))
-            .or_else(|| text("/proc/self/attr/selinux/current"));
-        SecurityModules {
-            active,
-            attr_current,
-            labels,
-            apparmor_profile,
-            apparmor_mode,
-            apparmor_enabled,
-            selinux_context,
-            selinux_enforcing,
-            landlock_abi: answers.of(self.landlock),
-            lockdown: text("/sys/kernel/security/lockdown").and_then(|v| bracketed(&v)),
-        }
+        let mut modules = from_files();
+        modules.active = modules.active.or_else(|| self.listed(answers));
+        modules.landlock_abi = answers.of(self.landlock);
+        modules
     }
 
     fn listed(&self, answers: &Answers) -> Option<Vec<String>> {
         let count = usize::try_from(answers.of(self.list).value?).ok()?;
         let words = answers.words(self.ids);
         Some(words.iter().take(count).map(|id| module_name(*id)).collect())
+    }
+}
+
+/// What files alone say, without a system call that a filter may forbid.
+pub(crate) fn from_files() -> SecurityModules {
+    let text = |path| files::value(path).value.filter(|v| !v.is_empty());
+    let label = files::value("/proc/self/attr/current");
+    // security_getprocattr(): EINVAL where no module answers.
+    let labels = match label.error.as_deref() {
+        None => Some(true),
+        Some("EINVAL") => Some(false),
+        Some(_) => None,
+    };
+    let attr_current = label.value.filter(|v| !v.is_empty());
+    let active = text("/sys/kernel/security/lsm").map(|list| list.split(',').map(str::to_owned).collect());
+    let selinux_enforcing = text("/sys/fs/selinux/enforce").map(|v| v == "1");
+    let apparmor_enabled = text("/sys/module/apparmor/parameters/enabled").map(|v| v == "Y");
+    let own = text("/proc/self/attr/apparmor/current");
+    let shared = attr_current.clone().filter(|label| looks_like_apparmor(label));
+    let (apparmor_profile, apparmor_mode) =
+        own.or(shared).map(|label| split_label(&label)).map_or((None, None), |(p, m)| (Some(p), m));
+    let selinux_context = attr_current
+        .clone()
+        .filter(|label| label.split(':').count() >= 3 && !looks_like_apparmor(label))
+        .or_else(|| text("/proc/self/attr/selinux/current"));
+    SecurityModules {
+        active,
+        attr_current,
+        labels,
+        apparmor_profile,
+        apparmor_mode,
+        apparmor_enabled,
+        selinux_context,
+        selinux_enforcing,
+        landlock_abi: Default::default(),
+        lockdown: text("/sys/kernel/security/lockdown").and_then(|v| bracketed(&v)),
     }
 }
 

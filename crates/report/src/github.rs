@@ -79,7 +79,7 @@ fn findings<'a>(report: &Report<'a>) -> Vec<Annotation<'a>> {
                     weight: (Severity::Medium, true),
                     place: control.location.as_ref().or(subject.place.as_ref()).cloned(),
                     title: format!("{}@{} {}", standard.standard, standard.version, control.id),
-                    message: format!("{}: {}", subject.name, control.message),
+                    message: format!("{}: {}", words::bearer(subject), control.message),
                     subject: Some(&subject.id),
                 });
             }

@@ -42,7 +42,65 @@ where
     not_judged: N,
     errors: &'a [Problem],
     notes: &'a [Problem],
+    /// Standards whose controls are about the whole run, and what they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    standards: Vec<StandardEntry>,
     subjects: S,
+}
+
+/// A standard and each of its controls, with the number of subjects of each result.
+#[derive(Serialize)]
+struct StandardEntry {
+    standard: &'static str,
+    version: &'static str,
+    /// Of all subjects together: `fail`, `unknown` or `pass`.
+    result: policy::Verdict,
+    controls: Vec<ControlEntry>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ControlEntry {
+    id: &'static str,
+    title: &'static str,
+    level: u8,
+    assessment: &'static str,
+    remedy: &'static str,
+    /// Techniques of the catalogue that it stands against.
+    techniques: Vec<&'static str>,
+    attack: Vec<&'static str>,
+    #[serde(rename = "nist800190")]
+    nist: &'static [&'static str],
+    /// `null`: no subject was asked.
+    result: Option<policy::Verdict>,
+    subjects: policy::cis::Counts,
+}
+
+fn cis_docker(report: &Report<'_>) -> Option<StandardEntry> {
+    crate::cis::results(report).next()?;
+    let summary = policy::cis::summary(crate::cis::results(report).map(|(_, result)| result));
+    let controls: Vec<ControlEntry> = summary
+        .into_iter()
+        .map(|(check, counts)| ControlEntry {
+            id: check.id,
+            title: check.title,
+            level: check.level,
+            assessment: if check.automated { "automated" } else { "manual" },
+            remedy: check.remedy,
+            techniques: check.techniques().collect(),
+            attack: check.attack(),
+            nist: check.nist,
+            result: counts.verdict(),
+            subjects: counts,
+        })
+        .collect();
+    let has = |verdict| controls.iter().any(|control| control.result == Some(verdict));
+    let result = match (has(policy::Verdict::Fail), has(policy::Verdict::Unknown)) {
+        (true, _) => policy::Verdict::Fail,
+        (false, true) => policy::Verdict::Unknown,
+        (false, false) => policy::Verdict::Pass,
+    };
+    Some(StandardEntry { standard: policy::cis::NAME, version: policy::cis::VERSION, result, controls })
 }
 
 #[derive(Serialize)]
@@ -121,6 +179,7 @@ fn audit<'a>(report: &'a Report<'_>) -> impl Serialize + 'a {
         }),
         errors: &report.world.problems,
         notes: &report.world.notes,
+        standards: cis_docker(report).into_iter().collect(),
         subjects: Each(|| report.subjects().map(|(s, j)| subject(report, s, j))),
     }
 }

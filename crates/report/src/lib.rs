@@ -3,6 +3,7 @@
 //! `techniques` and `policy` said; each format is one module with one `write` function. Nothing is computed here: what a
 //! report says was said before.
 
+mod cis;
 pub mod github;
 pub mod gitlab;
 pub mod graph;

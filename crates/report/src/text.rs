@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::escape::{one_line, same_length, visible};
-use crate::{Report, words};
+use crate::{Report, cis, words};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use confinement::{Origin, Place, Subject, World};
@@ -67,6 +67,7 @@ pub fn write(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
         }
     }
     standards(report, options, out)?;
+    cis::write(report, options, out)?;
     page.waived(&order, out)?;
     page.decisions(out)?;
     page.held(&order, out)?;
@@ -75,7 +76,8 @@ pub fn write(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
 
 /// For each pod and standard one line, and one for each control that fails.
 fn standards(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) -> io::Result<()> {
-    for (subject, result) in report.standards {
+    let of_pods = || report.standards.iter().filter(|(_, result)| result.standard != policy::cis::NAME);
+    for (subject, result) in of_pods() {
         let pass = result.result == policy::Verdict::Pass;
         if pass && !options.all {
             continue;
@@ -95,9 +97,9 @@ fn standards(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Write) ->
             writeln!(out, "{}", apart(&format!("  {at}{}: {}", control.id, control.message)))?;
         }
     }
-    if !report.standards.is_empty() {
-        let passed = report.standards.iter().filter(|(_, r)| r.result == policy::Verdict::Pass).count();
-        writeln!(out, "{passed} of {} pass the standards asked for\n", report.standards.len())?;
+    if of_pods().next().is_some() {
+        let passed = of_pods().filter(|(_, r)| r.result == policy::Verdict::Pass).count();
+        writeln!(out, "{passed} of {} pass the standards asked for\n", of_pods().count())?;
     }
     Ok(())
 }
@@ -388,7 +390,7 @@ fn held_by(judged: &Judged) -> String {
 }
 
 /// On one line, with the spaces that set its parts apart.
-fn apart(text: &str) -> String {
+pub(crate) fn apart(text: &str) -> String {
     text.split(['\n', '\t']).map(visible).collect::<Vec<_>>().join(" ")
 }
 

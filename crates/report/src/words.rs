@@ -145,3 +145,9 @@ pub(crate) fn waived(waiver: &Waiver) -> String {
     }
     text
 }
+
+/// Who a standard's result is about: a host is judged by what its engine gives a container, and is itself what a
+/// standard means.
+pub(crate) fn bearer(subject: &confinement::Subject) -> &str {
+    if subject.kind == confinement::SubjectKind::Host { &subject.id } else { &subject.name }
+}

@@ -208,6 +208,7 @@ pub fn apply(document: &Document, engine: &mut Engine) -> Vec<Problem> {
         ("userland-proxy", &mut settings.userland_proxy),
         ("experimental", &mut settings.experimental),
         ("rootless", &mut settings.rootless),
+        ("iptables", &mut settings.packet_filter),
     ] {
         if let Some(stated) = fields.boolean(root, key) {
             *setting = stated;
@@ -217,6 +218,11 @@ pub fn apply(document: &Document, engine: &mut Engine) -> Vec<Problem> {
         ("default-ipc-mode", &mut settings.default_ipc),
         ("log-driver", &mut settings.log_driver),
         ("cgroup-parent", &mut settings.cgroup_parent),
+        ("log-level", &mut settings.log_level),
+        ("storage-driver", &mut settings.storage_driver),
+        ("tlscacert", &mut settings.tls.authority),
+        ("tlscert", &mut settings.tls.certificate),
+        ("tlskey", &mut settings.tls.key),
     ] {
         if let Some(stated) = filled(fields.text(root, key)) {
             *setting = Some(stated);
@@ -246,6 +252,12 @@ pub fn apply(document: &Document, engine: &mut Engine) -> Vec<Problem> {
     }
     if let Some(list) = fields.list(root, "insecure-registries") {
         settings.insecure_registries = list
+            .iter()
+            .map(|node| Fact { value: node.as_string_strict().map(Arc::from), origin: node.origin() })
+            .collect();
+    }
+    if let Some(list) = fields.list(root, "storage-opts") {
+        settings.storage_options = list
             .iter()
             .map(|node| Fact { value: node.as_string_strict().map(Arc::from), origin: node.origin() })
             .collect();

@@ -12,6 +12,7 @@ pub mod document;
 pub mod engine_api;
 pub mod gather;
 pub mod host;
+pub mod inventory;
 pub mod kubernetes;
 pub mod measured;
 pub mod node;

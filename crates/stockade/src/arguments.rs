@@ -70,7 +70,7 @@ pub(crate) struct Audit {
     #[arg(long, value_name = "SEVERITY", default_value = "medium")]
     pub(crate) threshold: Threshold,
 
-    /// A standard to judge pods by as well, such as pss-baseline@1.37 or pss-restricted@latest
+    /// A standard to judge by as well: cis-docker@1.6, pss-baseline@1.37, pss-restricted@latest
     #[arg(long, value_name = "STANDARD")]
     pub(crate) standard: Vec<String>,
 

@@ -15,6 +15,7 @@ use report::{Report, text};
 use sources::engine_api::{self, Wanted};
 use sources::gather::{self as files_of, Overlay};
 use sources::host::read_host;
+use sources::inventory::{Asked, HostInventory, Inventory};
 use sources::node::Facts;
 use sources::{Context, compose, process, run};
 use techniques::judge::{self, Judged, Options, Verdict};
@@ -41,7 +42,8 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
         &mut input,
     )?;
     world.notes.extend(notes);
-    let standards = standards(arguments, &world)?;
+    let (standards, noted) = standards(arguments, &targets, &world)?;
+    world.notes.extend(noted);
     let governance = &arguments.governance;
     let policy = governance.policy()?;
     let judgement = judge::judge(&world, Options { depth: arguments.depth });
@@ -88,7 +90,10 @@ pub(crate) fn run(arguments: &Audit) -> anyhow::Result<u8> {
     for problem in &world.problems {
         eprintln!("error: {}", report::printable(&problem.to_string()));
     }
-    Ok(exit_code(arguments, &report, fails_standard))
+    let code = exit_code(arguments, &report, fails_standard);
+    // What could not be decided does not pass.
+    let undecided = standards.iter().any(|(_, result)| result.result == policy::Verdict::Unknown);
+    Ok(if code == 0 && undecided { 2 } else { code })
 }
 
 /// 2 if something could not be read or judged, so that a partial view never passes; 1 for findings; 0 otherwise.
@@ -323,21 +328,62 @@ fn read_live(targets: &[String], context: &Context) -> World {
     world
 }
 
-/// What the standards asked for say of each pod; of a pod's containers the first stands for all.
-fn standards(arguments: &Audit, world: &World) -> anyhow::Result<Vec<(usize, StandardResult)>> {
+/// What the standards asked for say of each subject that they are about; of a pod's containers the first stands for
+/// all.
+fn standards(
+    arguments: &Audit,
+    targets: &[String],
+    world: &World,
+) -> anyhow::Result<(Vec<(usize, StandardResult)>, Vec<Problem>)> {
     let wanted: Vec<Standard> =
         arguments.standard.iter().map(|name| Standard::parse(name)).collect::<Result<_, _>>()?;
+    let mut notes = Vec::new();
+    let inventory = match wanted.contains(&Standard::CisDocker) {
+        true => inventory(targets, world, &mut notes),
+        false => Inventory::default(),
+    };
     let mut results = Vec::new();
     let mut last: *const PodDeclaration = std::ptr::null();
     for (i, subject) in world.subjects.iter().enumerate() {
-        let Some(pod) = &subject.pod else { continue };
-        if std::ptr::eq(last, Arc::as_ptr(pod)) {
+        let pod = subject.pod.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
+        if !pod.is_null() && std::ptr::eq(last, pod) {
             continue;
         }
-        last = Arc::as_ptr(pod);
-        results.extend(wanted.iter().map(|standard| (i, policy::evaluate(standard, pod))));
+        last = pod;
+        let said = wanted.iter().filter_map(|standard| standard.evaluate(subject, &inventory));
+        results.extend(said.map(|result| (i, result)));
     }
-    Ok(results)
+    Ok((results, notes))
+}
+
+/// What the CIS Docker Benchmark asks of this host and its engine beyond their confinement, where they are among the
+/// targets.
+fn inventory(targets: &[String], world: &World, notes: &mut Vec<Problem>) -> Inventory {
+    let mut inventory = Inventory::default();
+    let engine = world.subjects.iter().find(|s| s.kind == SubjectKind::Engine && s.form == Form::DockerLive);
+    if let Some(subject) = engine {
+        match engine_api::docker_inventory() {
+            Ok(mut found) => {
+                notes.extend(found.notes.iter().map(|note| Problem::new("docker:", note.clone())));
+                found.heard(&subject.confinement.host);
+                inventory.engine = Some(found);
+            }
+            Err(problem) => notes.push(problem),
+        }
+    }
+    if targets.iter().any(|target| target == "host:") {
+        let settings = engine.and_then(|s| s.confinement.engine.as_ref()).map(|engine| &engine.settings);
+        let text = |fact: Option<&Fact<Arc<str>>>| fact.and_then(|f| f.get()).map(ToString::to_string);
+        let tls = settings.map(|s| &s.tls);
+        inventory.host = Some(HostInventory::read(&Asked {
+            data_root: inventory.engine.as_ref().and_then(|engine| engine.data_root.clone()),
+            userns_remap: settings.is_some_and(|s| s.userns_remap.value == Some(true)),
+            tls_authority: text(tls.and_then(|tls| tls.authority.as_ref())),
+            tls_certificate: text(tls.and_then(|tls| tls.certificate.as_ref())),
+            tls_key: text(tls.and_then(|tls| tls.key.as_ref())),
+        }));
+    }
+    inventory
 }
 
 /// The context for these targets, with this host read where one of them runs on it, and notes on what could not be

@@ -27,6 +27,10 @@ use arguments::{Arguments, Verb};
 const COULD_NOT_JUDGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // An engine that calls this program its runtime waits for it at every start.
+    if let Some(code) = gate::called_as_runtime() {
+        return ExitCode::from(code);
+    }
     let arguments = Arguments::parse();
     let result = match &arguments.verb {
         Verb::Audit(audit) => audit::run(audit),

@@ -451,33 +451,24 @@ fn evidence(catalogue: &Catalogue, c: &Confinement, outcome: &Outcome, vector: &
 /// Judges every subject of a world.
 pub fn judge(world: &World, options: Options) -> Judgement {
     let catalogue = Catalogue::get();
-    // Each thread takes a run of neighbours, which are most alike, and keeps its own memory of what it has solved.
-    let run = (world.subjects.len() / (rayon::current_num_threads() * 4)).clamp(64, 4096);
-    let solved: Vec<Arc<Solved>> = world
-        .subjects
-        .par_chunks(run)
-        .flat_map_iter(|subjects| {
-            let mut solver = Solver::new(catalogue);
-            subjects.iter().map(move |s| solver.solve(&s.confinement))
-        })
-        .collect();
+    let solve = |subjects: &[Subject]| -> Vec<Arc<Solved>> {
+        let mut solver = Solver::new(catalogue);
+        subjects.iter().map(|s| solver.solve(&s.confinement)).collect()
+    };
+    let solved = in_runs(&world.subjects, |_, subjects| solve(subjects));
     let reach = Reach::find(catalogue, world, &solved);
     let mut not_judged: HashMap<u16, usize> = HashMap::new();
     for technique in solved.iter().flat_map(|s| &s.solution.not_judged) {
         *not_judged.entry(*technique).or_default() += 1;
     }
-    let subjects: Vec<Judged> = world
-        .subjects
-        .par_chunks(run)
-        .enumerate()
-        .flat_map_iter(|(chunk, subjects)| {
-            let mut solver = Solver::new(catalogue);
-            let (solved, reach) = (&solved, &reach);
-            subjects.iter().enumerate().map(move |(i, subject)| {
-                judge_one(&mut solver, world, subject, chunk * run + i, solved, reach, options)
-            })
-        })
-        .collect();
+    let subjects = in_runs(&world.subjects, |first, subjects| {
+        let mut solver = Solver::new(catalogue);
+        let judged = subjects
+            .iter()
+            .enumerate()
+            .map(|(i, subject)| judge_one(&mut solver, world, subject, first + i, &solved, &reach, options));
+        judged.collect::<Vec<Judged>>()
+    });
     let mut not_judged: Vec<NotJudged> = not_judged
         .into_iter()
         .filter_map(|(t, n)| {
@@ -486,6 +477,20 @@ pub fn judge(world: &World, options: Options) -> Judgement {
         .collect();
     not_judged.sort_by_key(|n| n.technique);
     Judgement { subjects, not_judged, assumptions: assumptions(world) }
+}
+
+/// The fewest subjects that one thread takes.
+const RUN: usize = 64;
+
+/// What `each` makes of the subjects, in their order. Each thread takes a run of neighbours, which are most alike, and
+/// keeps its own memory of what it has solved. A few are not worth the threads: a gate judges one and waits for it.
+fn in_runs<T: Send>(subjects: &[Subject], each: impl Fn(usize, &[Subject]) -> Vec<T> + Sync) -> Vec<T> {
+    if subjects.len() <= RUN {
+        return each(0, subjects);
+    }
+    let run = (subjects.len() / (rayon::current_num_threads() * 4)).clamp(RUN, 4096);
+    let runs = subjects.par_chunks(run).enumerate();
+    runs.flat_map_iter(|(number, subjects)| each(number * run, subjects)).collect()
 }
 
 fn judge_one(

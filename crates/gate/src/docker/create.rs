@@ -20,6 +20,10 @@ pub trait Daemon {
     fn volume(&self, name: &str) -> Result<Option<Volume>, String>;
     /// The inspection of a container; none where there is no such container.
     fn container(&self, reference: &str) -> Result<Option<Value>, String>;
+    /// The inspection of an image; none where there is no such image.
+    fn image(&self, reference: &str) -> Result<Option<Value>, String>;
+    /// The inspection of a network; none where there is no such network.
+    fn network(&self, reference: &str) -> Result<Option<Value>, String>;
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +51,7 @@ pub enum CreateError {
 use Shape::{Any, Bool, Map as MapOf, Number, Pointer, Slice, Struct, Text, TextOrList};
 
 const DRIVER: Shape = Struct(&[("Name", Text), ("Options", MapOf(&Text))]);
-const MOUNT: Shape = Struct(&[
+pub(super) const MOUNT: Shape = Struct(&[
     ("Type", Text),
     ("Source", Text),
     ("Target", Text),
@@ -147,8 +151,9 @@ macro_rules! host_fields {
     };
 }
 
-const HOST_CONFIG: Shape = Struct(host_fields!());
-const CREATE: Shape = Struct(host_fields!(
+pub(super) const HOST_CONFIG: Shape = Struct(host_fields!());
+/// What the daemon decodes the body into, as far as it says what a container can reach.
+pub const CREATE: Shape = Struct(host_fields!(
     ("Cmd", TextOrList),
     ("Domainname", Text),
     ("Entrypoint", TextOrList),
@@ -212,11 +217,11 @@ pub fn as_inspected(body: &[u8], daemon: &dyn Daemon) -> Result<Value, CreateErr
     Ok(json!({ "Config": config, "HostConfig": host, "Mounts": mounts }))
 }
 
-fn is_zero(value: &Value) -> bool {
+pub(super) fn is_zero(value: &Value) -> bool {
     value.as_i64() == Some(0) || value.as_str() == Some("")
 }
 
-fn without_nulls(value: Value) -> Value {
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => Value::Object(
             members.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
@@ -292,7 +297,7 @@ fn bound(bind: &str, host: &Map<String, Value>, daemon: &dyn Daemon) -> Result<V
     Ok(Value::Object(mount))
 }
 
-fn mounted(asked: &Value, daemon: &dyn Daemon) -> Result<Value, CreateError> {
+pub(super) fn mounted(asked: &Value, daemon: &dyn Daemon) -> Result<Value, CreateError> {
     let source = text(asked, "Source");
     let mut mount = match text(asked, "Type") {
         "bind" => on_host(source)?,
@@ -338,11 +343,9 @@ fn volume(name: &str, new: Volume, daemon: &dyn Daemon) -> Result<Map<String, Va
         let what = || format!("the volume {name:?}");
         daemon.volume(name).map_err(|why| CreateError::Daemon { what: what(), why })?
     };
-    let is_there = there.is_some();
-    let volume = there.unwrap_or(new);
-    let mut mount = shown(&volume)?;
-    // By its name the reader finds what a volume shows that is there.
-    if is_there && mount.get("Type") == Some(&json!("tmpfs")) {
+    let mut mount = shown(&there.unwrap_or(new))?;
+    // The engine's own: by its name others may mount it too. Without one nobody else does.
+    if !name.is_empty() && mount.get("Type") == Some(&json!("tmpfs")) {
         mount.insert("Type".into(), json!("volume"));
         mount.insert("Name".into(), json!(name));
     }
@@ -350,20 +353,26 @@ fn volume(name: &str, new: Volume, daemon: &dyn Daemon) -> Result<Map<String, Va
 }
 
 /// What a volume with these options shows: the local driver mounts `device` as `mount(8)` would (moby
-/// volume/local/local_unix.go).
+/// volume/local/local_unix.go). Only of a bind the device says what is shown: for a pseudo file system any text will do, a
+/// disk holds a tree that nobody has looked at, and the layers of an overlay stand in `o`.
 pub fn shown(volume: &Volume) -> Result<Map<String, Value>, CreateError> {
     let option = |name: &str| volume.options.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
+    let of_type = |kind: &str| Ok(Map::from_iter([("Type".to_owned(), json!(kind))]));
+    // A mount without a source is one of which nothing is known.
+    let unknown = || of_type("bind");
     if !matches!(volume.driver.as_str(), "" | "local") {
-        let kind = format!("{} volume", volume.driver);
-        return Ok(Map::from_iter([("Type".to_owned(), Value::String(kind))]));
+        return unknown();
     }
-    match (option("type").unwrap_or_default(), option("device").unwrap_or_default()) {
+    let device = option("device").unwrap_or_default();
+    // With MS_BIND the kernel looks at no type (do_mount, fs/namespace.c). A relative device begins where the daemon runs.
+    if option("o").unwrap_or_default().split(',').any(|word| matches!(word.trim(), "bind" | "rbind")) {
+        return if device.starts_with('/') { on_host(device) } else { unknown() };
+    }
+    match (option("type").unwrap_or_default(), device) {
         // The driver's own folder: nobody's but the engine's.
-        ("" | "none", "") | ("tmpfs", _) => Ok(Map::from_iter([("Type".to_owned(), json!("tmpfs"))])),
-        ("nfs" | "nfs4" | "cifs", _) => Ok(Map::from_iter([("Type".to_owned(), json!("network volume"))])),
-        // A bind, a block device, an overlay of folders: with a path of the host, that path is shown.
-        (_, device) if device.starts_with('/') => on_host(device),
-        _ => Ok(Map::from_iter([("Type".to_owned(), json!("unknown volume"))])),
+        ("" | "none", "") | ("tmpfs", _) => of_type("tmpfs"),
+        ("nfs" | "nfs4" | "cifs", _) => of_type("network volume"),
+        _ => unknown(),
     }
 }
 
@@ -393,6 +402,12 @@ mod tests {
         fn container(&self, reference: &str) -> Result<Option<Value>, String> {
             let mounts = json!([{"Type": "bind", "Source": "/etc", "Destination": "/h", "RW": true}]);
             Ok((reference == "other").then(|| json!({ "Mounts": mounts })))
+        }
+        fn image(&self, _: &str) -> Result<Option<Value>, String> {
+            Ok(None)
+        }
+        fn network(&self, _: &str) -> Result<Option<Value>, String> {
+            Ok(None)
         }
     }
 
@@ -425,7 +440,7 @@ mod tests {
             json!({"Mounts": [{"Type": "bind", "Source": "/", "Target": "/host"}]}),
             json!({"Mounts": [{"Type": "volume", "Source": "rootfs", "Target": "/host"}]}),
             json!({"Mounts": [{"Type": "volume", "Source": "new", "Target": "/host", "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": {"type": "none", "o": "bind", "device": "/"}}}}]}),
-            json!({"Mounts": [{"Type": "volume", "Target": "/host", "VolumeOptions": {"DriverConfig": {"Options": {"type": "ext4", "device": "/"}}}}]}),
+            json!({"Mounts": [{"Type": "volume", "Target": "/host", "VolumeOptions": {"DriverConfig": {"Options": {"type": "ext4", "o": "bind", "device": "/"}}}}]}),
         ] {
             assert_eq!(sources(&body(host.clone())), ["/"], "{host}");
         }
@@ -438,6 +453,41 @@ mod tests {
         let inspected = read(json!({"HostConfig": {"Binds": ["plain:/a", "new:/b", "/c"]}}));
         assert_eq!(sources(&inspected), ["", "", ""]);
         assert_eq!(inspected["Mounts"][0]["Name"], "plain");
+        assert_eq!(inspected["Mounts"][1]["Name"], "new");
+        assert_eq!(inspected["Mounts"][2]["Type"], "tmpfs");
+    }
+
+    #[test]
+    fn a_volume_that_binds_shows_its_device_whatever_type_it_names() {
+        let shows = |options: &[(&str, &str)]| {
+            let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let shown = shown(&Volume { driver: String::new(), options }).expect("it is readable");
+            (text(&Value::Object(shown.clone()), "Type").to_owned(), shown.get("Source").cloned())
+        };
+        let root = ("bind".to_owned(), Some(json!("/")));
+        for kind in ["none", "tmpfs", "nfs", "ext4"] {
+            assert_eq!(shows(&[("type", kind), ("o", "ro,rbind"), ("device", "/")]), root, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_volume_of_which_nobody_knows_what_it_shows_is_a_mount_without_a_source() {
+        let unknown = |options: &[(&str, &str)]| {
+            let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let shown = shown(&Volume { driver: String::new(), options }).expect("it is readable");
+            assert_eq!(Value::Object(shown), json!({"Type": "bind"}));
+        };
+        unknown(&[("type", "none"), ("o", "bind"), ("device", "etc")]);
+        // A pseudo file system takes any text for its device.
+        unknown(&[("type", "devtmpfs"), ("device", "/srv")]);
+        unknown(&[("type", "proc"), ("device", "/srv")]);
+        unknown(&[("type", "ext4"), ("device", "/dev/sda1")]);
+        let overlay =
+            [("type", "overlay"), ("device", "overlay"), ("o", "lowerdir=/,upperdir=/u,workdir=/w")];
+        unknown(&overlay);
+        let plugin =
+            Volume { driver: "local-persist".into(), options: vec![("mountpoint".into(), "/".into())] };
+        assert_eq!(shown(&plugin).map(Value::Object), Ok(json!({"Type": "bind"})));
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl Node {
 }
 
 fn number(text: &str) -> Value {
-    text.parse::<Number>().map_or(Value::Null, Value::Number)
+    // `-0` is a whole number to Go, and a floating-point one to serde_json.
+    let whole = text.parse::<i64>().map(Number::from).ok();
+    whole.or_else(|| text.parse().ok()).map_or(Value::Null, Value::Number)
 }
 
 /// A Go variable: what it holds now, and for a slice what still lies behind its length.
@@ -199,8 +201,15 @@ impl Slot {
             (Shape::TextOrList, Node::Text(text)) => {
                 *self = Slot::Plain(Value::Array(vec![Value::String(text.clone())]));
             }
-            (Shape::TextOrList, Node::List(items)) if items.iter().all(|i| matches!(i, Node::Text(_))) => {
-                *self = Slot::Plain(node.plain());
+            // A list that is made anew, in which `null` leaves the empty text.
+            (Shape::TextOrList, Node::List(items))
+                if items.iter().all(|item| matches!(item, Node::Text(_) | Node::Null)) =>
+            {
+                let texts = items.iter().map(|item| match item {
+                    Node::Text(text) => Value::String(text.clone()),
+                    _ => Value::String(String::new()),
+                });
+                *self = Slot::Plain(texts.collect());
             }
             (Shape::TextOrList, _) => return wrong("a text or a list of texts"),
         }
@@ -415,7 +424,7 @@ impl Reader<'_> {
                 None => return self.fault("a text does not end"),
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(String::from_utf8_lossy(&bytes).into_owned());
+                    return Ok(unicode(&bytes));
                 }
                 Some(b'\\') => {
                     self.at += 1;
@@ -479,6 +488,17 @@ impl Reader<'_> {
         }
         Ok('\u{fffd}')
     }
+}
+
+/// Text of bytes. Go makes a U+FFFD of each byte that is no part of a character (`unquoteBytes`), Rust's standard library one
+/// of each sequence that begins like one: a path could be another path.
+fn unicode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -568,7 +588,9 @@ mod tests {
     fn texts_that_are_no_unicode_are_replaced_as_go_replaces_them() {
         assert_eq!(read(r#"{"Image": "\ud800x"}"#)["Image"], "\u{fffd}x");
         assert_eq!(read(r#"{"Image": "\ud83d\ude00"}"#)["Image"], "\u{1f600}");
-        assert_eq!(decode(b"{\"Image\": \"\xff\"}", &CREATE).expect("it decodes")["Image"], "\u{fffd}");
+        let image = |body: &[u8]| decode(body, &CREATE).expect("it decodes")["Image"].clone();
+        assert_eq!(image(b"{\"Image\": \"\xff\"}"), "\u{fffd}");
+        assert_eq!(image(b"{\"Image\": \"\xe2\x82\"}"), "\u{fffd}\u{fffd}");
     }
 
     #[test]

@@ -36,11 +36,18 @@ pub enum Effect {
     Builds,
     /// gRPC of BuildKit: what goes over it is not seen.
     BuildStream,
-    BringsImage,
+    PullsImage,
+    LoadsImage,
+    /// Makes an image of a container.
+    Commits,
+    PushesImage,
+    /// Writes a container's memory to a folder.
+    MakesCheckpoint,
     ChangesPlugins,
     ChangesSwarm,
     /// Makes or changes a service, whose tasks are containers.
     ChangesService,
+    KeepsSecret,
     HandsCredentials,
 }
 
@@ -76,14 +83,17 @@ pub enum RouteError {
     Unclean(String),
     #[error("the path {0:?} holds an escape that cannot be read in one way only")]
     Escape(String),
+    #[error("the parameters {0:?} hold a `;` or a broken escape, and daemons differ in how they read that")]
+    Parameters(String),
     #[error("{method} {path} is no route of the Docker API that is known here")]
     Unknown { method: String, path: String },
 }
 
 use Effect::{
-    Attaches, BringsImage, BuildStream, Builds, ChangesPlugins, ChangesService, ChangesSwarm,
-    CreatesContainer, CreatesExec, CreatesNetwork, CreatesVolume, HandsCredentials, Manages, Reads,
-    ReadsContent, StartsContainer, StartsExec, UpdatesContainer, WritesContainer,
+    Attaches, BuildStream, Builds, ChangesPlugins, ChangesService, ChangesSwarm, Commits, CreatesContainer,
+    CreatesExec, CreatesNetwork, CreatesVolume, HandsCredentials, KeepsSecret, LoadsImage, MakesCheckpoint,
+    Manages, PullsImage, PushesImage, Reads, ReadsContent, StartsContainer, StartsExec, UpdatesContainer,
+    WritesContainer,
 };
 
 /// Method, path, effect. `{}` is one part of a path, `{*}` one or more: names of images and plugins hold slashes.
@@ -128,7 +138,7 @@ const ROUTES: &[(&str, &str, Effect)] = &[
     ("GET", "/exec/{}/json", Reads),
     // checkpoints (experimental)
     ("GET", "/containers/{}/checkpoints", Reads),
-    ("POST", "/containers/{}/checkpoints", Manages),
+    ("POST", "/containers/{}/checkpoints", MakesCheckpoint),
     ("DELETE", "/containers/{}/checkpoints/{}", Manages),
     // images
     ("GET", "/images/json", Reads),
@@ -139,13 +149,13 @@ const ROUTES: &[(&str, &str, Effect)] = &[
     ("GET", "/images/{*}/attestations", Reads),
     ("GET", "/images/{*}/get", ReadsContent),
     ("GET", "/distribution/{*}/json", Reads),
-    ("POST", "/images/create", BringsImage),
-    ("POST", "/images/load", BringsImage),
-    ("POST", "/images/{*}/push", HandsCredentials),
+    ("POST", "/images/create", PullsImage),
+    ("POST", "/images/load", LoadsImage),
+    ("POST", "/images/{*}/push", PushesImage),
     ("POST", "/images/{*}/tag", Manages),
     ("POST", "/images/prune", Manages),
     ("DELETE", "/images/{*}", Manages),
-    ("POST", "/commit", BringsImage),
+    ("POST", "/commit", Commits),
     ("POST", "/build", Builds),
     ("POST", "/build/prune", Manages),
     ("POST", "/build/cancel", Manages),
@@ -202,15 +212,20 @@ const ROUTES: &[(&str, &str, Effect)] = &[
     ("GET", "/tasks/{}/logs", ReadsContent),
     ("GET", "/secrets", Reads),
     ("GET", "/secrets/{}", Reads),
-    ("POST", "/secrets/create", ChangesSwarm),
-    ("POST", "/secrets/{}/update", ChangesSwarm),
-    ("DELETE", "/secrets/{}", ChangesSwarm),
+    ("POST", "/secrets/create", KeepsSecret),
+    ("POST", "/secrets/{}/update", KeepsSecret),
+    ("DELETE", "/secrets/{}", KeepsSecret),
     ("GET", "/configs", Reads),
     ("GET", "/configs/{}", ReadsContent),
-    ("POST", "/configs/create", ChangesSwarm),
-    ("POST", "/configs/{}/update", ChangesSwarm),
-    ("DELETE", "/configs/{}", ChangesSwarm),
+    ("POST", "/configs/create", KeepsSecret),
+    ("POST", "/configs/{}/update", KeepsSecret),
+    ("DELETE", "/configs/{}", KeepsSecret),
 ];
+
+/// Every row of the table, as [`Route::pattern`] has it.
+pub fn rows() -> impl Iterator<Item = String> {
+    ROUTES.iter().map(|(method, pattern, _)| format!("{method} {pattern}"))
+}
 
 /// Reads a method and a request target (`RequestUri` of the plugin protocol).
 pub fn read(method: &str, uri: &str) -> Result<Route, RouteError> {
@@ -235,7 +250,8 @@ pub fn read(method: &str, uri: &str) -> Result<Route, RouteError> {
     let Some((pattern, effect, parameters)) = found else {
         return Err(RouteError::Unknown { method: method.to_owned(), path });
     };
-    Ok(Route { effect, pattern, parameters, version, query: pairs(query) })
+    let query = pairs(query).ok_or_else(|| RouteError::Parameters(query.to_owned()))?;
+    Ok(Route { effect, pattern, parameters, version, query })
 }
 
 /// `/v1.41/containers` as its version and `/containers`; the daemon takes digits and points (`/v{version:[0-9.]+}`).
@@ -271,16 +287,17 @@ fn matched(pattern: &[&str], parts: &[&str]) -> Option<Vec<String>> {
     }
 }
 
-/// A query as Go's `url.ParseQuery` reads it; a pair with a broken escape is left out there too.
-fn pairs(query: &str) -> Vec<(String, String)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !pair.contains(';'))
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decoded(key, true)?, decoded(value, true)?))
-        })
-        .collect()
+/// A query as Go's `url.ParseQuery` reads it. A `;` parted pairs until Go 1.17 and is an error since; a pair with a broken
+/// escape is an error too.
+fn pairs(query: &str) -> Option<Vec<(String, String)>> {
+    if query.contains(';') {
+        return None;
+    }
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decoded(key, true)?, decoded(value, true)?))
+    };
+    query.split('&').filter(|text| !text.is_empty()).map(pair).collect()
 }
 
 /// Percent escapes decoded once; none where one is broken, or in a path stands for a slash or a NUL.
@@ -360,6 +377,9 @@ mod tests {
             "/containers/create\n",
         ] {
             assert!(matches!(read("POST", uri), Err(RouteError::Escape(_))), "{uri}");
+        }
+        for uri in ["/build?t=x;networkmode=host", "/build?networkmode=%zz"] {
+            assert!(matches!(read("POST", uri), Err(RouteError::Parameters(_))), "{uri}");
         }
     }
 

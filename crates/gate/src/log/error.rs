@@ -29,8 +29,16 @@ pub enum LogError {
     Busy { path: PathBuf, seconds: u64 },
     #[error("{}: is being replaced over and over by another process", path.display())]
     Restless { path: PathBuf },
+    #[error(
+        "{}: this is not a log of decisions, or its end is damaged beyond what a writer that was cut off leaves; \
+         move it away, or give another path",
+        path.display()
+    )]
+    NotALog { path: PathBuf },
     #[error("the record cannot be written as JSON: {0}")]
     Json(serde_json::Error),
+    #[error("the record is too long to be kept ({bytes} bytes)")]
+    Long { bytes: usize },
 }
 
 impl LogError {

@@ -16,6 +16,16 @@ pub(super) fn open(path: &Path) -> Result<File, LogError> {
     Ok(file)
 }
 
+/// Opens the file for reading, where there is one.
+pub(super) fn open_to_read(path: &Path) -> Result<Option<File>, LogError> {
+    match with_flags(path, OpenOptions::new().read(true)) {
+        Ok(file) if file.metadata().map_err(LogError::io(path, "look at it"))?.is_file() => Ok(Some(file)),
+        Ok(_) => Err(LogError::NotAFile { path: path.to_owned(), what: "a pipe or a device" }),
+        Err(LogError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens the file for reading and writing in place, or makes it.
 pub(super) fn open_in_place(path: &Path) -> Result<File, LogError> {
     let file = with_flags(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;

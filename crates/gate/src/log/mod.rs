@@ -9,16 +9,20 @@
 //!   the end, the chain says how many;
 //! * no record is longer than [`LONGEST`]: evidence is left out before that, and the record says so.
 
+mod bound;
+pub mod entry;
 mod error;
 mod file;
 mod head;
 mod line;
 mod note;
+mod rotate;
 mod tail;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +32,7 @@ use jiff::Timestamp;
 pub use error::LogError;
 pub use line::{Chained, Hash, Link};
 pub use note::Note;
+pub use rotate::{Rotation, files};
 
 use crate::Record;
 use head::{Head, Locked};
@@ -35,6 +40,9 @@ use tail::Tail;
 
 /// How long a line may be.
 pub const LONGEST: usize = 1 << 20;
+
+/// More than the members of the chain take of a line.
+const CHAIN: usize = 256;
 
 /// Which records are on the disk before `append` returns. What is not is lost when the machine loses power, and only
 /// then.
@@ -51,6 +59,7 @@ pub enum Sync {
 pub struct Log {
     path: PathBuf,
     sync: Sync,
+    rotation: Option<Rotation>,
     writer: Mutex<Writer>,
 }
 
@@ -71,8 +80,10 @@ impl Log {
     pub fn open(path: impl Into<PathBuf>) -> Result<Log, LogError> {
         let path = path.into();
         file::check_folder(&path)?;
-        let writer = Mutex::new(Writer { head: Head::open(&path)?, open: Open::at(&path)? });
-        Ok(Log { path, sync: Sync::default(), writer })
+        let open = Open::at(&path)?;
+        open.tail(&path)?;
+        let writer = Mutex::new(Writer { head: Head::open(&path)?, open });
+        Ok(Log { path, sync: Sync::default(), rotation: None, writer })
     }
 
     /// Which records wait for the disk.
@@ -81,13 +92,19 @@ impl Log {
         Log { sync, ..self }
     }
 
+    /// Moves the file away when it has grown so large. All writers of a log should say the same.
+    #[must_use]
+    pub fn rotated(self, rotation: Rotation) -> Log {
+        Log { rotation: Some(rotation), ..self }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Writes one record. It is in the file when this returns without an error.
     pub fn append(&self, record: &Record<'_>) -> Result<(), LogError> {
-        let json = serde_json::to_vec(record).map_err(LogError::Json)?;
+        let json = bound::json(record)?;
         let sync = match self.sync {
             Sync::Never => false,
             Sync::Denied => record.ruling.is_denied(),
@@ -98,6 +115,12 @@ impl Log {
         let locked = head.lock()?;
         open.follow(&self.path)?;
         open.catch_up(&self.path, &locked, record.time)?;
+        if let Some(rotation) = self.rotation
+            && open.end.saturating_add((json.len() + CHAIN) as u64) > rotation.size
+            && open.is_worth_moving()
+        {
+            open.rotate(&self.path, &locked, rotation, record.time)?;
+        }
         open.write(&self.path, &locked, &json, sync)
     }
 }
@@ -121,12 +144,11 @@ impl Open {
 
     /// Finds the end that other processes have written, mends it, and notes what is not as it should be.
     fn catch_up(&mut self, path: &Path, head: &Locked<'_>, now: Timestamp) -> Result<(), LogError> {
-        let size = self.file.metadata().map_err(LogError::io(path, "look at it"))?.size();
         let told = head.read()?;
-        if size == self.end && told.is_none_or(|told| told == self.link) {
+        if self.size(path)? == self.end && told.is_none_or(|told| told == self.link) {
             return Ok(());
         }
-        let tail = Tail::read(&self.file, size).map_err(LogError::io(path, "read its end"))?;
+        let tail = self.tail(path)?;
         let mut notes = Vec::new();
         if tail.damage > 0 {
             notes.push(self.set_aside(path, &tail)?);
@@ -137,7 +159,10 @@ impl Open {
             // A writer was killed before it could tell, or the head is an old one.
             Some(told) if told.sequence < tail.link.sequence || told == tail.link => {}
             Some(told) if tail.end == 0 => {
-                notes.insert(0, Note::Continued { sequence: told.sequence, previous: told.hash });
+                notes.insert(
+                    0,
+                    Note::Continued { sequence: told.sequence, previous: told.hash, removed_to: None },
+                );
                 self.link = told;
             }
             Some(told) => {
@@ -151,6 +176,37 @@ impl Open {
             self.write(path, head, &note.json(now)?, true)?;
         }
         Ok(())
+    }
+
+    fn size(&self, path: &Path) -> Result<u64, LogError> {
+        Ok(self.file.metadata().map_err(LogError::io(path, "look at it"))?.size())
+    }
+
+    fn tail(&self, path: &Path) -> Result<Tail, LogError> {
+        Tail::read(&self.file, self.size(path)?).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => LogError::NotALog { path: path.to_owned() },
+            _ => LogError::io(path, "read its end")(error),
+        })
+    }
+
+    /// More than the note it begins with is in it.
+    fn is_worth_moving(&self) -> bool {
+        self.end > 1024
+    }
+
+    fn rotate(
+        &mut self,
+        path: &Path,
+        head: &Locked<'_>,
+        rotation: Rotation,
+        now: Timestamp,
+    ) -> Result<(), LogError> {
+        self.file.sync_data().map_err(LogError::io(path, "write it to the disk"))?;
+        let removed_to = rotation.rotate(path)?;
+        let Link { sequence, hash: previous } = self.link;
+        *self = Open { link: self.link, end: 0, ..Open::at(path)? };
+        let note = Note::Continued { sequence, previous, removed_to };
+        self.write(path, head, &note.json(now)?, true)
     }
 
     /// Moves what a writer left half done to FILE.torn.
@@ -182,6 +238,14 @@ impl Open {
         }
         Ok(())
     }
+}
+
+/// The last sound line of a log; `None` where there is none.
+pub fn head_of(path: &Path) -> Result<Option<Link>, LogError> {
+    let not_there = || LogError::io(path, "open it")(io::ErrorKind::NotFound.into());
+    let file = file::open_to_read(path)?.ok_or_else(not_there)?;
+    let tail = Open { file, end: 0, link: Link::NONE }.tail(path)?;
+    Ok((tail.link != Link::NONE).then_some(tail.link))
 }
 
 /// FILE.`extension`.

@@ -19,6 +19,9 @@ pub enum Note {
         sequence: u64,
         #[serde(serialize_with = "hash")]
         previous: Hash,
+        /// Rotation removed a file that ended with this line.
+        #[serde(skip_serializing_if = "Option::is_none", rename = "removedTo")]
+        removed_to: Option<u64>,
     },
     /// A writer was cut off within a line, which is kept aside.
     Torn {

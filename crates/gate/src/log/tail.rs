@@ -21,6 +21,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
+    /// What is no log at all is an error of kind `InvalidData`.
     pub(super) fn read(file: &File, size: u64) -> io::Result<Tail> {
         let mut length = LONGEST as u64 + 1;
         loop {
@@ -31,17 +32,20 @@ impl Tail {
                 let end = start + end as u64;
                 return Ok(Tail { link, end, damage: size - end });
             }
-            if start == 0 {
+            // A first line that was not finished. Anything else is somebody's file, which is left alone.
+            if start == 0 && (bytes.starts_with(BEGINNING) || BEGINNING.starts_with(&bytes)) {
                 return Ok(Tail { link: Link::NONE, end: 0, damage: size });
             }
-            if length >= MOST {
-                // Nothing of ours within reach: all that was read is kept aside, the rest stays where it is.
-                return Ok(Tail { link: Link::NONE, end: start, damage: size - start });
+            if start == 0 || length >= MOST {
+                return Err(io::ErrorKind::InvalidData.into());
             }
             length = MOST;
         }
     }
 }
+
+/// What every line begins with.
+const BEGINNING: &[u8] = br#"{"sequence":"#;
 
 /// The last line that ends, has the shape of one and carries its own hash; and where it ends.
 fn last_sound(bytes: &[u8]) -> Option<(Link, usize)> {

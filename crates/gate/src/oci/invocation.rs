@@ -48,6 +48,13 @@ pub struct Process {
     pub no_new_privileges: bool,
 }
 
+impl Process {
+    /// Whether the file alone says what is added.
+    pub fn is_file_alone(&self) -> bool {
+        *self == Process { file: self.file.clone(), ..Process::default() }
+    }
+}
+
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvocationError {
     #[error("`{option}` is no option of {after} that is known here, so what is to be started cannot be told")]
@@ -158,6 +165,24 @@ pub fn read(arguments: &[OsString]) -> Result<Invocation, InvocationError> {
     }
 }
 
+/// Where the runtime is to write what goes wrong, and whether as JSON. Engines show what stands there.
+pub fn log(arguments: &[OsString]) -> Option<(PathBuf, bool)> {
+    let mut words = Words { rest: arguments };
+    let (mut path, mut is_json) = (None, false);
+    while let Ok(Some((option, value))) = words.option(GLOBAL, "the runtime") {
+        match (option, value) {
+            ("--log", Some(value)) => path = Some(value),
+            ("--log-format", Some(value)) => is_json = value == "json",
+            _ => {}
+        }
+    }
+    // crun takes `file:PATH`, and the names of other logs, which are not written to here (src/libcrun/error.c, init_logging).
+    let path = path?.as_bytes();
+    let other = [&b"journald:"[..], b"syslog:"].iter().any(|scheme| path.starts_with(scheme));
+    let path = path.strip_prefix(b"file:").unwrap_or(path);
+    (!other && !path.is_empty()).then(|| (PathBuf::from(OsStr::from_bytes(path)), is_json))
+}
+
 fn make(verb: Verb, mut words: Words<'_>) -> Result<Invocation, InvocationError> {
     let name = match verb {
         Verb::Create => "create",
@@ -235,6 +260,11 @@ impl<'a> Words<'a> {
             return Err(InvocationError::UnknownOption { option, after: after.into() });
         };
         if !takes_value {
+            // `--version=false` would be no `--version`.
+            if attached.is_some_and(|value| value != "true") {
+                let option = String::from_utf8_lossy(bytes).into_owned();
+                return Err(InvocationError::UnknownOption { option, after: after.into() });
+            }
             return Ok(Some((option, None)));
         }
         let value = match attached {
@@ -299,6 +329,25 @@ mod tests {
         }
         assert!(matches!(read(&words("create --bundle")), Err(InvocationError::NoValue { .. })));
         assert!(matches!(read(&words("create --bundle /b")), Err(InvocationError::NoContainer { .. })));
+    }
+
+    #[test]
+    fn a_switch_that_is_turned_off_is_not_taken_for_one_that_is_on() {
+        for line in ["--version=false create --bundle /b abc", "exec --no-new-privs=false abc sh"] {
+            assert!(matches!(read(&words(line)), Err(InvocationError::UnknownOption { .. })), "{line}");
+        }
+        assert_eq!(made("--debug=true create --bundle /b abc").1, "abc");
+    }
+
+    #[test]
+    fn the_log_is_found_whatever_is_asked_and_even_where_that_is_not_understood() {
+        let json = Some((PathBuf::from("/l"), true));
+        assert_eq!(log(&words("--log-format=json --log /l create --bundle /b abc")), json);
+        assert_eq!(log(&words("--log file:/l --log-format json --what create")), json);
+        assert_eq!(log(&words("--log /l exec abc")), Some(("/l".into(), false)));
+        for line in ["--log syslog:x create", "--log= create", "create --log /l"] {
+            assert_eq!(log(&words(line)), None, "{line}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! not even to be judged. What a request makes is judged by the rest of the policy; the worse of both holds.
 
 pub mod docker;
+pub mod docker_proxy;
 pub mod kubernetes;
 
 use confinement::Place;
@@ -12,6 +13,7 @@ use crate::pattern::Pattern;
 use crate::reading::Reader;
 
 pub use docker::{DockerDoors, DockerRequest};
+pub use docker_proxy::{DockerProxy, Routes};
 pub use kubernetes::KubernetesDoors;
 
 /// What each door does.
@@ -19,12 +21,13 @@ pub use kubernetes::KubernetesDoors;
 pub struct Doors {
     pub docker: DockerDoors,
     pub kubernetes: KubernetesDoors,
+    pub docker_proxy: DockerProxy,
 }
 
 impl Doors {
     pub(crate) fn read(reader: &mut Reader, node: &Node) -> Doors {
         let mut doors = Doors::default();
-        if !reader.keys(node, "`doors`", &["docker", "kubernetes"]) {
+        if !reader.keys(node, "`doors`", &["docker", "docker-proxy", "kubernetes"]) {
             return doors;
         }
         if let Some(docker) = reader.value(node, "docker") {
@@ -32,6 +35,9 @@ impl Doors {
         }
         if let Some(kubernetes) = reader.value(node, "kubernetes") {
             doors.kubernetes = KubernetesDoors::read(reader, &kubernetes);
+        }
+        if let Some(proxy) = reader.value(node, "docker-proxy") {
+            doors.docker_proxy = DockerProxy::read(reader, &proxy);
         }
         doors
     }
@@ -77,7 +83,7 @@ impl Setting {
         }
         let outcome = reader.word(node, "outcome", &OUTCOMES);
         let allow_users = reader.patterns(node, "allow-users").unwrap_or_default();
-        let allow_uids = uids(reader, node);
+        let allow_uids = numbers(reader, node, "allow-uids");
         Some(Setting { outcome: outcome?, allow_users, allow_uids, place })
     }
 }
@@ -85,15 +91,16 @@ impl Setting {
 pub(crate) const OUTCOMES: [(&str, Outcome); 3] =
     [("allow", Outcome::Allow), ("warn", Outcome::Warn), ("deny", Outcome::Deny)];
 
-fn uids(reader: &mut Reader, node: &Node) -> Vec<u32> {
-    let Some(value) = reader.value(node, "allow-uids") else { return Vec::new() };
+/// A list of ids of users or groups, or one of them.
+fn numbers(reader: &mut Reader, node: &Node, key: &str) -> Vec<u32> {
+    let Some(value) = reader.value(node, key) else { return Vec::new() };
     let items: Vec<Node> = if value.is_sequence() { value.items().collect() } else { vec![value] };
-    let mut uids = Vec::new();
+    let mut numbers = Vec::new();
     for item in items {
         match item.as_i64().and_then(|n| u32::try_from(n).ok()) {
-            Some(uid) => uids.push(uid),
-            None => reader.problem(&item, "`allow-uids` must be numbers of users"),
+            Some(number) => numbers.push(number),
+            None => reader.problem(&item, format!("`{key}` must be numbers of users")),
         }
     }
-    uids
+    numbers
 }

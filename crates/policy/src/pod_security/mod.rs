@@ -10,7 +10,7 @@ mod tests;
 
 use std::fmt;
 
-use confinement::{Place, PodDeclaration};
+use confinement::{Origin, Place, PodDeclaration};
 use serde::{Deserialize, Serialize};
 
 /// The newest minor version with a change of its own, and so what `latest` means (`maxVersion`, registry.go).
@@ -153,19 +153,35 @@ pub struct Violation {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Pass,
     Fail,
+    /// What the control is about is not there.
+    NotApplicable,
+    /// A fact that decides is not known.
+    Unknown,
+    /// No fact decides: a person must.
+    Manual,
 }
 
 impl Verdict {
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Fail => "fail",
+            Verdict::NotApplicable => "not-applicable",
+            Verdict::Unknown => "unknown",
+            Verdict::Manual => "manual",
+        }
+    }
+
     fn of(passes: bool) -> Verdict {
         if passes { Verdict::Pass } else { Verdict::Fail }
     }
 }
 
-/// The result of one standard for one pod; its shape is part of `stockade.audit/1`.
+/// The result of one standard for one pod or other subject; its shape is part of `stockade.audit/1`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StandardResult {
     /// `pss-baseline`.
@@ -185,6 +201,9 @@ pub struct ControlResult {
     /// Where the first of it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Place>,
+    /// Where it was learnt, where that is in no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Each violation with its own place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Violation>,
@@ -206,6 +225,7 @@ pub fn evaluate(standard: &Standard, pod: &PodDeclaration) -> StandardResult {
                 result: Verdict::of(violations.is_empty()),
                 message: messages.join("; "),
                 location: violations.iter().find_map(|violation| violation.location.clone()),
+                origin: None,
                 violations,
             }
         })

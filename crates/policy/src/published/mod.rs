@@ -17,7 +17,7 @@ use techniques::judge::{Evidence, Finding, Judged};
 use techniques::remedy::Advice;
 use techniques::severity::Severity;
 use techniques::solver::Depth;
-use techniques::technique::{Catalogue, Gain};
+use techniques::technique::{Catalogue, Gain, References};
 
 use crate::waiver::{Waiver, WaiverEntry};
 
@@ -118,8 +118,38 @@ struct FindingEntry<'a, T: Serialize, E: Serialize, R: Serialize> {
     remedies: &'a [Advice],
     reaches: R,
     fingerprint: &'a str,
+    references: ReferencesEntry<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waiver: Option<WaiverEntry<'a>>,
+}
+
+/// What other catalogues call the techniques of a path, each once.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReferencesEntry<'a> {
+    attack: Vec<&'a str>,
+    cis_docker: Vec<&'a str>,
+    #[serde(rename = "nist800190")]
+    nist: Vec<&'a str>,
+}
+
+impl<'a> ReferencesEntry<'a> {
+    fn of(finding: &'a Finding) -> ReferencesEntry<'a> {
+        let all = |of: fn(&References) -> &Vec<String>| {
+            let mut found: Vec<&str> = Vec::new();
+            for name in finding.steps.iter().flat_map(|step| of(&step.technique.references)) {
+                if !found.contains(&name.as_str()) {
+                    found.push(name);
+                }
+            }
+            found
+        };
+        ReferencesEntry {
+            attack: all(|r| &r.attack),
+            cis_docker: all(|r| &r.cis_docker),
+            nist: all(|r| &r.nist_800_190),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -148,6 +178,7 @@ pub fn finding<'a>(
         remedies: &finding.remedies,
         reaches: Each(move || finding.reaches.iter().map(move |i| id(*i))),
         fingerprint: &finding.fingerprint,
+        references: ReferencesEntry::of(finding),
         waiver: waiver.map(WaiverEntry::from),
     }
 }

@@ -13,7 +13,7 @@ use techniques::judge::Verdict;
 use techniques::technique::Gain;
 
 use crate::pattern::Pattern;
-use crate::pod_security::Standard;
+use crate::standard::Standard;
 
 pub use condition::{Condition, ConditionError, Input};
 pub use rego::{RegoError, RegoFile, RegoPolicy};

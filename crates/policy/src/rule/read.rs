@@ -12,8 +12,8 @@ use super::{Condition, Forbid, Images, Mode, Require, Rule, Selector};
 use crate::decide::{InPlace, Outcome, Policy};
 use crate::doors::Doors;
 use crate::pattern::Pattern;
-use crate::pod_security::Standard;
 use crate::reading::{ReadError, Reader};
+use crate::standard::Standard;
 
 const OUTCOMES: [(&str, Outcome); 3] =
     [("allow", Outcome::Allow), ("warn", Outcome::Warn), ("deny", Outcome::Deny)];

@@ -47,6 +47,19 @@ impl Selector {
             .and(self.image(subject))
     }
 
+    /// Whether it selects the containers of an image that an engine is asked for: all, none, or some that the image does
+    /// not tell.
+    pub(crate) fn is_of_image(&self, image: &str) -> Truth {
+        let live = self.forms.is_empty() || self.forms.contains(&Form::DockerLive);
+        let kind = self.kinds.is_empty() || self.kinds.contains(&SubjectKind::Container);
+        let complete = Reference::parse(image).complete();
+        let named =
+            self.images.is_empty() || self.images.iter().any(|p| p.matches(image) || p.matches(&complete));
+        let in_file = !self.namespaces.is_empty() || !self.paths.is_empty();
+        let of_all = self.labels.is_empty() && self.names.is_empty();
+        Truth::from(live && kind && named && !in_file).and(if of_all { Truth::True } else { Truth::Unknown })
+    }
+
     /// A container of a pod is called `namespace/pod/container`; the pod's own name means all its containers.
     fn is_pod(&self, subject: &Subject) -> bool {
         subject.pod.as_ref().is_some_and(|pod| self.names.iter().any(|p| p.matches(&pod.name)))

@@ -5,7 +5,7 @@ mod settings;
 use std::sync::Arc;
 
 use confinement::confine::{AppArmorRequest, NamespaceRequest};
-use confinement::{ControlApi, Fact, Labels, Mount, Origin, Place, Problem, Request};
+use confinement::{ControlApi, Fact, Labels, Mount, Origin, Place, Problem, Request, Restart};
 
 use super::{Layer, Project, absolute, service_id};
 use crate::compose::interpolate::interpolate;
@@ -215,6 +215,7 @@ impl<'a> Service<'a> {
         self.devices(&mut request);
         self.limits(&mut request);
         self.environment(&mut request);
+        self.operation(&mut request);
         (request, self.problems, self.notes)
     }
 
@@ -349,7 +350,7 @@ impl<'a> Service<'a> {
         for port in self.sources("ports").into_iter().flat_map(|(n, _)| n.items().collect::<Vec<_>>()) {
             let text = match port.as_str() {
                 Some(short) => short.to_owned(),
-                None => port.get("published").and_then(|p| p.as_str().map(str::to_owned)).unwrap_or_default(),
+                None => written_port(&port),
             };
             request.published.push(Fact::known(text.into(), port.origin()));
         }
@@ -672,6 +673,58 @@ impl<'a> Service<'a> {
         request.cpu = Some(Fact { value: share, origin: quota.origin });
     }
 
+    /// What says how it is kept running (compose-spec 05-services, `restart`, `healthcheck`, `cpu_shares`, `ulimits`;
+    /// the deploy specification, `restart_policy`).
+    fn operation(&mut self, request: &mut Request) {
+        let operation = &mut request.operation;
+        let restart = self
+            .scalar("restart")
+            .map(|text| options::text(&text.value, text.origin.clone()).map(|policy| Restart::parse(policy)));
+        operation.restart = restart.or_else(|| {
+            let (deploy, _) = self.last("deploy")?;
+            let policy = deploy.get("restart_policy").filter(Node::is_mapping)?;
+            let retries = policy.get("max_attempts").and_then(|n| u32::try_from(n.as_i64()?).ok());
+            let condition = policy.get("condition").and_then(|n| n.as_str().map(str::to_owned));
+            let name = match condition.as_deref() {
+                Some("none") => Some("no"),
+                Some("on-failure") => Some("on-failure"),
+                // `any` is the default there.
+                Some("any") | None => Some("always"),
+                Some(_) => None,
+            };
+            let value = name.map(|name| Restart { policy: name.into(), retries });
+            Some(Fact { value, origin: policy.origin() })
+        });
+        operation.health_check = self.last("healthcheck").and_then(|(node, _)| {
+            let disabled = node.get("disable").and_then(|n| n.as_bool()) == Some(true);
+            let test = node.get("test");
+            let first = test.as_ref().and_then(|t| match t.items().next() {
+                Some(item) => item.as_str().map(str::to_owned),
+                None => t.as_str().map(str::to_owned),
+            });
+            match (disabled, first.as_deref()) {
+                (true, _) | (false, Some("NONE" | "")) => Some(Fact::known(false, node.origin())),
+                (false, Some(_)) => Some(Fact::known(true, node.origin())),
+                // Only times are set: whether there is a check is for the image to say.
+                (false, None) => None,
+            }
+        });
+        if let Some(shares) = self.scalar("cpu_shares") {
+            let number = shares.value.trim().parse::<u64>().ok();
+            let value = number.map(|number| Some(number).filter(|n| *n > 0));
+            operation.cpu_shares = Some(Fact { value, origin: shares.origin });
+        }
+        if let Some((limits, _)) = self.last("ulimits").filter(|(node, _)| !node.is_empty()) {
+            operation.ulimits = Some(Fact::known(true, limits.origin()));
+        }
+        // Compose puts a project on a network of its own.
+        let mode = self.scalar("network_mode");
+        operation.default_bridge = Some(match mode {
+            Some(mode) => options::text(&mode.value, mode.origin).map(|mode| &**mode == "bridge"),
+            None => Fact::known(false, Origin::assumed("Compose gives each project a network of its own")),
+        });
+    }
+
     fn environment(&mut self, request: &mut Request) {
         let pairs = self.pairs("environment");
         let named = pairs.iter().map(|(name, text)| {
@@ -680,6 +733,15 @@ impl<'a> Service<'a> {
         });
         request.control_apis.extend(options::control_apis(named));
     }
+}
+
+/// A port in the long form as the short form writes it: `[ADDRESS:][PUBLISHED:]TARGET[/PROTOCOL]`.
+fn written_port(port: &Node) -> String {
+    let part = |key: &str| port.get(key).and_then(|node| node.as_str().map(str::to_owned));
+    let published = part("published").map(|p| format!("{p}:")).unwrap_or_default();
+    let address = part("host_ip").map(|a| if a.contains(':') { format!("[{a}]:") } else { format!("{a}:") });
+    let protocol = part("protocol").map(|p| format!("/{p}")).unwrap_or_default();
+    format!("{}{published}{}{protocol}", address.unwrap_or_default(), part("target").unwrap_or_default())
 }
 
 /// compose-go loader/interpolate.go, `toBoolean`: the words of YAML 1.1 too, in any case, with a warning.

@@ -15,12 +15,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use confinement::{
-    EngineKind, Fact, Form, Mount, MountSource, Origin, Place, Problem, Request, Subject, SubjectKind, World,
-    confine,
+    EngineKind, Fact, Form, Mount, MountSource, Operation, Origin, Place, Problem, Request, Subject,
+    SubjectKind, World, confine,
 };
 use parse_dockerfile::{
-    ArgInstruction, Command, EnvInstruction, Flag, FromInstruction, Instruction, JsonOrStringArray,
-    RunInstruction, Source, UnescapedString,
+    ArgInstruction, Command, EnvInstruction, Flag, FromInstruction, HealthcheckArguments, Instruction,
+    JsonOrStringArray, RunInstruction, Source, UnescapedString,
 };
 
 use crate::Context;
@@ -109,6 +109,7 @@ struct Stage {
     user: Option<Fact<Arc<str>>>,
     setuid_hints: Vec<Fact<Arc<str>>>,
     volumes: Vec<(String, Origin)>,
+    health_check: Option<Fact<bool>>,
     /// `ENV`, which stages made from this one inherit.
     environment: BTreeMap<String, Option<String>>,
     /// `ARG`, which they do not.
@@ -124,6 +125,9 @@ struct Build<'a> {
     global: BTreeMap<String, Option<String>>,
     stages: Vec<Stage>,
     secrets: Vec<Fact<Arc<str>>>,
+    /// `ADD` instructions, and updates of a package index that install nothing.
+    added: Vec<Fact<Arc<str>>>,
+    lone_updates: Vec<Fact<Arc<str>>>,
     notes: Vec<Problem>,
 }
 
@@ -137,6 +141,8 @@ impl<'a> Build<'a> {
             global: BTreeMap::new(),
             stages: Vec::new(),
             secrets: Vec::new(),
+            added: Vec::new(),
+            lone_updates: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -157,6 +163,16 @@ impl<'a> Build<'a> {
                 .into_iter()
                 .map(|(target, origin)| anonymous_volume(target, origin))
                 .collect(),
+            operation: Operation {
+                // Nothing is in it, so it has no check either.
+                health_check: last.health_check.or_else(|| match &last.base {
+                    Base::Scratch(origin) => Some(Fact::known(false, origin.clone())),
+                    Base::Image(_) => None,
+                }),
+                added: self.added,
+                lone_updates: self.lone_updates,
+                ..Operation::default()
+            },
             ..Request::default()
         };
         request.image_user = match &last.base {
@@ -235,6 +251,16 @@ impl<'a> Build<'a> {
             Instruction::Add(add) => {
                 self.copied(&add.options, &add.src, &add.dest);
                 self.fetched(&add.options, &add.src);
+                let sources: Vec<&str> = add.src.iter().filter_map(path_of).collect();
+                let what = format!("ADD {}", short(&sources.join(" ")));
+                self.added.push(Fact::known(what.into(), self.origin(&add.add.span)));
+            }
+            Instruction::Healthcheck(check) => {
+                let set = !matches!(check.arguments, HealthcheckArguments::None { .. });
+                let fact = Fact::known(set, self.origin(&check.healthcheck.span));
+                if let Some(stage) = self.stages.last_mut() {
+                    stage.health_check = Some(fact);
+                }
             }
             Instruction::Volume(volume) => {
                 let targets: Vec<&UnescapedString<'_>> = match &volume.arguments {
@@ -307,6 +333,7 @@ impl<'a> Build<'a> {
                 user: None,
                 setuid_hints: Vec::new(),
                 volumes: Vec::new(),
+                health_check: None,
                 environment: BTreeMap::new(),
                 arguments: BTreeMap::new(),
             },
@@ -392,12 +419,20 @@ impl<'a> Build<'a> {
         let mut hints = Vec::new();
         let mut fetched: Option<Place> = None;
         let mut piped = None;
+        let (mut updated, mut installed) = (None, false);
         let start = shell::Start { path: self.path, line: 1, folder: "/", home: "/root" };
         shell::commands_within(self.text, span.clone(), &start, &mut |command| {
             let words: Vec<&str> = command.words.iter().map(|word| word.value.as_str()).collect();
             let Some(first) = command.words.first() else { return };
             if let Some(hint) = setuid(&words) {
                 hints.push((hint, first.origin()));
+            }
+            match packages(&words) {
+                Some(Packages::Update) if updated.is_none() => {
+                    updated = Some((words.join(" "), first.origin()))
+                }
+                Some(Packages::Install) => installed = true,
+                _ => {}
             }
             let own = usize::from(words.first() == Some(&"sudo"));
             let program = words.get(own).map(|word| word.rsplit('/').next().unwrap_or(word));
@@ -415,6 +450,9 @@ impl<'a> Build<'a> {
         });
         for (hint, origin) in hints {
             self.hint(Some(hint), origin);
+        }
+        if let (Some((command, origin)), false) = (updated, installed) {
+            self.lone_updates.push(Fact::known(short(&command).into(), origin));
         }
         let pipes = source.contains('|');
         if let (Some(place), true) = (piped, pipes) {
@@ -532,6 +570,37 @@ fn setuid(words: &[&str]) -> Option<String> {
                 }
             }
             None
+        }
+        _ => None,
+    }
+}
+
+fn path_of<'s>(source: &'s Source<'_>) -> Option<&'s str> {
+    match source {
+        Source::Path(path) => Some(&path.value),
+        _ => None,
+    }
+}
+
+pub(crate) enum Packages {
+    Update,
+    Install,
+}
+
+/// What a command asks of a package manager. `apk add --no-cache` and dnf refresh the index as they install.
+pub(crate) fn packages(words: &[&str]) -> Option<Packages> {
+    let mut words = words.iter().map(|word| word.rsplit('/').next().unwrap_or(word));
+    let manager = words.by_ref().find(|word| *word != "sudo" && !word.contains('='))?;
+    if !matches!(manager, "apt-get" | "apt" | "aptitude" | "apk" | "yum" | "dnf" | "microdnf" | "zypper") {
+        return None;
+    }
+    let verb = words.find(|word| !word.starts_with('-'))?;
+    match (manager, verb) {
+        // Of these `update` installs.
+        ("yum" | "dnf" | "microdnf" | "zypper", "update" | "up") => Some(Packages::Install),
+        (_, "update" | "makecache" | "refresh" | "ref") => Some(Packages::Update),
+        (_, "install" | "add" | "upgrade" | "dist-upgrade" | "full-upgrade" | "in" | "build-dep") => {
+            Some(Packages::Install)
         }
         _ => None,
     }

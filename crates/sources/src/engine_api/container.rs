@@ -10,7 +10,7 @@ use std::sync::Arc;
 use confinement::confine::{DeviceRequest, NamespaceRequest, UserNamespaceRequest, selinux_domain};
 use confinement::{
     AppArmor, Confinement, DeviceAccess, Engine, EngineKind, Fact, HostPath, Labels, Mount, MountSource,
-    Origin, Propagation, Request, SeLinux,
+    Operation, Origin, Propagation, Request, Restart, SeLinux,
 };
 
 use super::answer::Field;
@@ -82,6 +82,7 @@ pub(super) fn request(root: &Field<'_>, engine: &Engine, neighbours: &Neighbours
         published: published(&host, root),
         control_apis: environment(&config.get("Env")),
         mounts: mounts(root, neighbours),
+        operation: operation(root, engine.kind),
         ..Request::default()
     };
     let subject = |reference: options::Reference<'_>| match reference {
@@ -227,6 +228,46 @@ fn published(host: &Field<'_>, root: &Field<'_>) -> Vec<Fact<Arc<str>>> {
         }
     }
     found
+}
+
+/// How it is kept running.
+fn operation(root: &Field<'_>, kind: EngineKind) -> Operation {
+    let (host, config) = (root.get("HostConfig"), root.get("Config"));
+    let policy = host.get("RestartPolicy");
+    let restart = policy.get("Name").text().map(|name| {
+        let retries = policy.get("MaximumRetryCount").integer().and_then(|count| count.value);
+        let retries = retries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+        name.map(|name| Restart { retries, ..Restart::parse(name) })
+    });
+    // Docker merges the image's check into the container's when it creates it (moby daemon/commit.go, merge), so that
+    // in an inspection none is none; a request does not say what the image has.
+    let check = config.get("Healthcheck");
+    let test = check.get("Test").texts();
+    let health_check = match test.first().map(|first| first.get().map(|word| &**word)) {
+        Some(Some("NONE")) => Some(Fact::known(false, check.origin())),
+        Some(Some(_)) => Some(Fact::known(true, check.origin())),
+        Some(None) => Some(Fact::unknown(check.origin())),
+        None if kind == EngineKind::Docker && !root.get("State").is_absent() => {
+            Some(Fact::known(false, config.origin()))
+        }
+        None => None,
+    };
+    let mode = host.get("NetworkMode");
+    let joined = root.get("NetworkSettings").get("Networks");
+    let default_bridge = mode.text().map(|name| {
+        let on_it = matches!(name.get().map(|name| &**name), Some("default" | "bridge" | ""))
+            || joined.members().iter().any(|(network, _)| *network == "bridge");
+        Fact { value: name.value.map(|_| on_it), origin: name.origin }
+    });
+    let ulimits = host.get("Ulimits");
+    Operation {
+        restart,
+        health_check,
+        cpu_shares: limit(&host.get("CpuShares"), |shares| shares),
+        ulimits: (!ulimits.is_absent()).then(|| Fact::known(!ulimits.list().is_empty(), ulimits.origin())),
+        default_bridge: default_bridge.filter(|_| kind == EngineKind::Docker),
+        ..Operation::default()
+    }
 }
 
 fn environment(field: &Field<'_>) -> Vec<Fact<confinement::ControlApi>> {

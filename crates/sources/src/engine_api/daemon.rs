@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use confinement::engine::TcpApi;
-use confinement::{Engine, Fact, Origin};
+use confinement::{Engine, Fact, HostPath, Origin};
 
 use super::http::Endpoint;
 use crate::document::{Limits, parse_bytes};
 use crate::process::files::{read_bytes, read_text};
 
 const FILE_LIMIT: u64 = 4 << 20;
+const CONFIGURATION: &str = "/etc/docker/daemon.json";
 
 /// A flag as it was given.
 struct Flag {
@@ -19,12 +20,13 @@ struct Flag {
     value: String,
 }
 
-pub(super) fn overlay(endpoint: &Endpoint, engine: &mut Engine) {
-    let Endpoint::Unix(socket) = endpoint else { return };
-    let Some((pid, words)) = daemon_of(socket) else { return };
+/// Gives whether the daemon and so its configuration was found.
+pub(super) fn overlay(endpoint: &Endpoint, engine: &mut Engine) -> bool {
+    let Endpoint::Unix(socket) = endpoint else { return false };
+    let Some((pid, words)) = daemon_of(socket) else { return false };
     let flags = flags(&words);
     let value = |name: &str| flags.iter().rev().find(|f| f.name == name).map(|f| f.value.as_str());
-    let file: Arc<str> = value("config-file").unwrap_or("/etc/docker/daemon.json").into();
+    let file: Arc<str> = value("config-file").unwrap_or(CONFIGURATION).into();
     if let Ok(bytes) = read_bytes(Path::new(&*file), FILE_LIMIT) {
         for document in parse_bytes(&bytes, &file, &Limits::default()).into_iter().flatten() {
             // The daemon runs with this file; what is wrong in it is for a reader of files to say.
@@ -56,12 +58,28 @@ pub(super) fn overlay(endpoint: &Endpoint, engine: &mut Engine) {
     if let Some(mode) = text("default-ipc-mode") {
         settings.default_ipc = Some(mode);
     }
-    if let Some(parent) = text("cgroup-parent") {
-        settings.cgroup_parent = Some(parent);
+    for (name, setting) in [
+        ("cgroup-parent", &mut settings.cgroup_parent),
+        ("log-level", &mut settings.log_level),
+        ("tlscacert", &mut settings.tls.authority),
+        ("tlscert", &mut settings.tls.certificate),
+        ("tlskey", &mut settings.tls.key),
+    ] {
+        if let Some(stated) = text(name) {
+            *setting = Some(stated);
+        }
     }
+    if let Some(iptables) = set("iptables") {
+        settings.packet_filter = iptables;
+    }
+    let storage = flags.iter().filter(|f| f.name == "storage-opt");
+    settings
+        .storage_options
+        .extend(storage.map(|f| Fact::known(Arc::from(f.value.as_str()), origin("storage-opt"))));
     if let Some(mode) = text("default-cgroupns-mode") {
         settings.default_cgroup_namespace_host = Some(mode.map(|m| &**m == "host"));
     }
+    true
 }
 
 /// The dockerd that serves `socket`: the only one, or the one that names it.
@@ -81,10 +99,35 @@ fn daemon_of(socket: &Path) -> Option<(u32, Vec<String>)> {
         })
         .collect();
     if found.len() > 1 {
-        let socket = socket.file_name().map(|_| socket.display().to_string())?;
-        found.retain(|(_, words)| words.iter().any(|w| w.ends_with(&socket)));
+        let socket = HostPath::new(socket.to_str()?);
+        found.retain(|(_, words)| listens(words, &socket));
     }
     if found.len() == 1 { found.pop() } else { None }
+}
+
+/// Whether a daemon's command line or its file names the socket; one that names no address has the usual one
+/// (dockerd(8), --host), and with `fd://` it is systemd's to choose, which is the usual one too.
+fn listens(words: &[String], socket: &HostPath) -> bool {
+    let flags = flags(words);
+    let mut hosts: Vec<String> = flags.iter().filter(|f| f.name == "host").map(|f| f.value.clone()).collect();
+    let file = flags.iter().rev().find(|f| f.name == "config-file").map(|f| f.value.as_str());
+    let file: Arc<str> = file.unwrap_or(CONFIGURATION).into();
+    if let Ok(bytes) = read_bytes(Path::new(&*file), FILE_LIMIT) {
+        for document in parse_bytes(&bytes, &file, &Limits::default()).into_iter().flatten() {
+            let listed = document.root.get("hosts");
+            let listed = listed.iter().flat_map(|list| list.items());
+            hosts.extend(listed.filter_map(|host| host.as_str().map(str::to_owned)));
+        }
+    }
+    let usual = socket.as_str() == "/run/docker.sock";
+    if hosts.is_empty() {
+        return usual;
+    }
+    hosts.iter().any(|host| match host.split_once("://") {
+        Some(("unix", path)) => HostPath::new(path) == *socket,
+        Some(("fd", _)) => usual,
+        _ => false,
+    })
 }
 
 /// `--name=value`, `--name value`, `-H value`, and switches without a value.
@@ -99,6 +142,7 @@ fn flags(words: &[String]) -> Vec<Flag> {
         "experimental",
         "no-new-privileges",
         "selinux-enabled",
+        "iptables",
         "debug",
     ];
     let mut found = Vec::new();
@@ -112,7 +156,13 @@ fn flags(words: &[String]) -> Vec<Flag> {
                 _ => (name, None),
             },
         };
-        let name = if name == "H" { "host" } else { name };
+        let name = match name {
+            "H" => "host",
+            "l" => "log-level",
+            "s" => "storage-driver",
+            "g" => "data-root",
+            name => name,
+        };
         let value = match given {
             Some(value) => value,
             None if SWITCHES.contains(&name) || rest.peek().is_none_or(|w| w.starts_with('-')) => {
@@ -128,6 +178,22 @@ fn flags(words: &[String]) -> Vec<Flag> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_is_known_by_the_socket_that_it_names() {
+        let socket = |path: &str| HostPath::new(path);
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let named = words("dockerd --config-file /nowhere.json -H unix:///var/run/x.sock");
+        assert!(listens(&named, &socket("/run/x.sock")) && !listens(&named, &socket("/run/docker.sock")));
+        let plain = words("dockerd --config-file /nowhere.json");
+        assert!(listens(&plain, &socket("/run/docker.sock")) && !listens(&plain, &socket("/run/x.sock")));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("daemon.json");
+        std::fs::write(&file, r#"{"hosts": ["unix:///tmp/other.sock", "tcp://127.0.0.1:1"]}"#).unwrap();
+        let by_file = words(&format!("dockerd --config-file {}", file.display()));
+        assert!(listens(&by_file, &socket("/tmp/other.sock")));
+        assert!(!listens(&by_file, &socket("/run/docker.sock")));
+    }
 
     #[test]
     fn every_way_of_writing_a_flag_is_read() {

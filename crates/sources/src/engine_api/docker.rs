@@ -17,6 +17,7 @@ use super::http::{self, Endpoint, HttpError};
 use super::raw::{Inspected, Raw, elements};
 use super::session::Known;
 use super::{Listed, Reading, Told, Wanted, daemon, kernel, source_name, version_numbers, volume_source};
+use crate::inventory::EngineInventory;
 
 const DEFAULT_SOCKET: &str = "/run/docker.sock";
 /// The newest version whose documentation this was written against. Members are only ever added to answers, so
@@ -72,6 +73,12 @@ fn raw_at(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Raw, HttpError> {
     Ok(raw)
 }
 
+/// What a benchmark asks of the daemon at `DOCKER_HOST` or at its usual socket beyond its containers.
+pub fn docker_inventory() -> Result<EngineInventory, Problem> {
+    let endpoint = usual_endpoint().map_err(|error| Problem::new("docker: (DOCKER_HOST)", error))?;
+    super::inventory::read(&endpoint).map_err(|error| Problem::new(source_of(&endpoint), error.to_string()))
+}
+
 /// What went away while it was looked at is nothing.
 fn gone(result: Result<Answer, HttpError>) -> Result<Option<Answer>, HttpError> {
     match result {
@@ -87,14 +94,14 @@ fn problem(source: impl Into<Arc<str>>, message: String) -> Told {
 }
 
 /// Asks one daemon one thing after another.
-struct Client<'a> {
+pub(super) struct Client<'a> {
     endpoint: &'a Endpoint,
     /// `/v1.41`.
     prefix: String,
 }
 
 impl Client<'_> {
-    fn get(&self, path: &str, asked: impl Into<Arc<str>>) -> Result<Answer, HttpError> {
+    pub(super) fn get(&self, path: &str, asked: impl Into<Arc<str>>) -> Result<Answer, HttpError> {
         let path = format!("{}{path}", self.prefix);
         let bytes = http::get(self.endpoint, &path)?;
         Answer::parse(&bytes, asked).map_err(|error| HttpError::NotHttp { path, why: error.to_string() })
@@ -102,19 +109,19 @@ impl Client<'_> {
 }
 
 /// What is asked of every daemon first.
-struct Opened<'a> {
-    client: Client<'a>,
+pub(super) struct Opened<'a> {
+    pub(super) client: Client<'a>,
     version: Answer,
-    info: Answer,
+    pub(super) info: Answer,
     /// All its containers.
-    all: Answer,
+    pub(super) all: Answer,
     /// It runs on this machine.
     local: bool,
     engine: Arc<Engine>,
 }
 
 impl<'a> Opened<'a> {
-    fn at(endpoint: &'a Endpoint, world: &mut World) -> Result<Opened<'a>, HttpError> {
+    pub(super) fn at(endpoint: &'a Endpoint, world: &mut World) -> Result<Opened<'a>, HttpError> {
         let mut client = Client { endpoint, prefix: String::new() };
         let version = client.get("/version", "docker version")?;
         client.prefix = api_prefix(&version.root());
@@ -130,7 +137,8 @@ impl<'a> Opened<'a> {
 pub(super) fn known(endpoint: &Endpoint) -> Result<Known, HttpError> {
     let Opened { client, info, local, engine, .. } = Opened::at(endpoint, &mut World::default())?;
     let engine = Arc::unwrap_or_clone(engine);
-    Ok(Known { prefix: client.prefix, engine, runtimes: runtimes(&info.root()), local })
+    let data_root = info.root().get("DockerRootDir").plain().map(|path| path.to_string());
+    Ok(Known { prefix: client.prefix, engine, runtimes: runtimes(&info.root()), data_root, local })
 }
 
 /// The volumes of the daemon at `endpoint`, by name.
@@ -351,14 +359,14 @@ fn engine(
     }
     let ((major, minor), patch) = numbers.unwrap_or(((u32::MAX, 0), None));
     let mut engine = Engine::of_version(EngineKind::Docker, (major, minor), patch, &format!("docker-{text}"));
-    if local {
-        daemon::overlay(endpoint, &mut engine);
-    }
+    let own = local && daemon::overlay(endpoint, &mut engine);
     // What the daemon itself says stands above its file and its command line.
     let options = security_options(info);
     let origin = info.get("SecurityOptions").origin();
     let has = |name: &str| Fact::known(options.iter().any(|o| &*o.name == name), origin.clone());
     let settings = &mut engine.settings;
+    settings.own_configuration = Some(own);
+    settings.storage_driver = info.get("Driver").filled();
     settings.userns_remap = has("userns");
     settings.rootless = has("rootless");
     // Daemons before 23 do not tell it, so that its absence says nothing.

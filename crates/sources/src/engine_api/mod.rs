@@ -11,6 +11,7 @@ mod daemon;
 mod docker;
 pub mod follow;
 pub mod http;
+mod inventory;
 mod podman;
 mod raw;
 mod session;
@@ -29,7 +30,7 @@ use container::Neighbours;
 use crate::measured;
 use crate::process::{Table, View};
 
-pub use docker::{docker, docker_at, docker_raw_at};
+pub use docker::{docker, docker_at, docker_inventory, docker_raw_at};
 pub use http::Endpoint;
 pub use podman::podman;
 pub use raw::{Inspected, Raw, raw};
@@ -161,6 +162,11 @@ impl Reading {
             world.notes.push(note(why.into()));
             return;
         };
+        let what = format!("the processes of {}", listed.name);
+        Arc::make_mut(&mut confinement.operation).ssh_server =
+            Some(container.runs("sshd").map_or_else(Fact::default, |runs| {
+                Fact::known(runs, Origin::measured(measured::printable(&what)))
+            }));
         match table.observe(container, view) {
             Ok(observed) => {
                 let differences = measured::overlay(confinement, &observed, &view.host());

@@ -328,7 +328,7 @@ pub(super) fn known(endpoint: &Endpoint) -> Result<Known, HttpError> {
     let way = Way::Service(endpoint.clone());
     let info = way.ask(&Question::Info, "podman info").map_err(Failure::into_http)?;
     let (engine, local) = (engine(&info.root(), way.is_local()), way.is_local());
-    Ok(Known { prefix: PREFIX.to_owned(), engine, runtimes: BTreeMap::new(), local })
+    Ok(Known { prefix: PREFIX.to_owned(), engine, runtimes: BTreeMap::new(), data_root: None, local })
 }
 
 /// The volumes of the service at `endpoint`, by name.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use confinement::{Confinement, Engine, EngineKind, Host, Problem, confine};
+use confinement::{Confinement, Engine, EngineKind, Host, Origin, Problem, confine};
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -24,6 +24,7 @@ pub struct Session {
     host: Arc<Host>,
     realm: Arc<str>,
     runtimes: BTreeMap<Arc<str>, Arc<str>>,
+    data_root: Option<String>,
     local: bool,
 }
 
@@ -34,7 +35,7 @@ impl Session {
             EngineKind::Podman => podman::known(endpoint)?,
             _ => docker::known(endpoint)?,
         };
-        let Known { prefix, engine, runtimes, local } = known;
+        let Known { prefix, engine, runtimes, data_root, local } = known;
         Ok(Session {
             kind,
             endpoint: endpoint.clone(),
@@ -43,6 +44,7 @@ impl Session {
             host: host.clone(),
             realm: endpoint.to_string().into(),
             runtimes,
+            data_root,
             local,
         })
     }
@@ -55,6 +57,14 @@ impl Session {
     }
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+    /// Names of the OCI runtimes that a container may ask for, as far as the engine tells them.
+    pub fn runtimes(&self) -> impl Iterator<Item = &str> {
+        self.runtimes.keys().map(|name| &**name)
+    }
+    /// The folder in which it keeps images, containers and volumes, where it tells it.
+    pub fn data_root(&self) -> Option<&str> {
+        self.data_root.as_deref()
     }
     /// Whether its containers are processes of this machine: a socket may be forwarded from another.
     pub fn is_local(&self) -> bool {
@@ -93,6 +103,23 @@ impl Session {
         self.find(&format!("/exec/{}/json", http::encode(id)))
     }
 
+    /// The engine's inspection of a volume.
+    pub fn inspect_volume(&self, name: &str) -> Result<Option<Value>, HttpError> {
+        self.find(&format!("/volumes/{}", http::encode(name)))
+    }
+
+    /// The engine's inspection of a network, by its name or id.
+    pub fn inspect_network(&self, reference: &str) -> Result<Option<Value>, HttpError> {
+        self.find(&format!("/networks/{}", http::encode(reference)))
+    }
+
+    /// The engine's inspection of an image, by its name or id. The slashes of a name stay: an escaped one is not the
+    /// same to everything that stands between.
+    pub fn inspect_image(&self, reference: &str) -> Result<Option<Value>, HttpError> {
+        let parts: Vec<String> = reference.split('/').map(http::encode).collect();
+        self.find(&format!("/images/{}/json", parts.join("/")))
+    }
+
     /// The first digest by which a registry knows the image, where it came from one.
     pub fn image_digest(&self, image: &str) -> Result<Option<String>, HttpError> {
         let Some(found) = self.find(&format!("/images/{}/json", http::encode(image)))? else {
@@ -106,15 +133,30 @@ impl Session {
     /// The confinement that an inspection leads to by the engine's own words. References to other containers name
     /// them by their ids.
     pub fn confinement(&self, inspected: Value) -> Result<(Confinement, Vec<Problem>), HttpError> {
+        self.confinement_with(inspected, &[])
+    }
+
+    /// The same where the engine will make these volumes of its own, which are not there yet.
+    pub fn confinement_with(
+        &self,
+        inspected: Value,
+        new_volumes: &[String],
+    ) -> Result<(Confinement, Vec<Problem>), HttpError> {
         let has_volumes = inspected
             .get("Mounts")
             .and_then(Value::as_array)
             .is_some_and(|list| list.iter().any(|m| m.get("Type").and_then(Value::as_str) == Some("volume")));
-        let volumes = match (has_volumes, self.kind) {
+        let mut volumes = match (has_volumes, self.kind) {
             (false, _) => BTreeMap::new(),
             (true, EngineKind::Podman) => podman::volumes_at(&self.endpoint, &self.realm)?,
             (true, _) => docker::volumes_at(&self.endpoint, &self.prefix, &self.realm)?,
         };
+        for name in new_volumes {
+            let asked = format!("{} volume inspect {}", self.kind.name(), crate::measured::printable(name));
+            let origin = Origin::measured(asked);
+            let source = super::volume_source(None, &[], None, name, &self.realm, origin);
+            volumes.entry(name.as_str().into()).or_insert(source);
+        }
         let neighbours = Neighbours {
             names: BTreeMap::new(),
             volumes: Some(volumes),
@@ -145,5 +187,6 @@ pub(super) struct Known {
     pub(super) prefix: String,
     pub(super) engine: Engine,
     pub(super) runtimes: BTreeMap<Arc<str>, Arc<str>>,
+    pub(super) data_root: Option<String>,
     pub(super) local: bool,
 }

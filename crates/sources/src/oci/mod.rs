@@ -9,6 +9,8 @@
 mod devices;
 mod mounts;
 
+pub use mounts::is_engine_file;
+
 use std::sync::Arc;
 
 use confinement::parts::AppliedCapabilities;
@@ -137,6 +139,7 @@ impl Reader<'_> {
             control_apis: self.control_apis(),
             service_account: None,
             image: Image::default(),
+            operation: Arc::default(),
             runtime: self.runtime.clone(),
             measured_writable: Arc::default(),
             unprivileged: None,
@@ -538,7 +541,9 @@ fn joined(path: &str, origin: Origin) -> Fact<Namespace> {
 }
 
 fn is_hosts(path: &str) -> bool {
-    ["/proc/1/ns/", "/proc/self/ns/", "/proc/thread-self/ns/"].iter().any(|hosts| path.starts_with(hosts))
+    // Docker's name for the host's network (moby libnetwork, controller.go, the sandbox `default`).
+    let docker = confinement::HostPath::new(path).as_str() == "/run/docker/netns/default";
+    docker || ["/proc/1/ns/", "/proc/self/ns/", "/proc/thread-self/ns/"].iter().any(|h| path.starts_with(h))
 }
 
 /// Whose rules a profile of a name that an engine gives holds.

@@ -54,6 +54,53 @@ fn in_usual_place(mount: Mount, namespaces: &Namespaces, host: &Host) -> Vec<Mou
     std::iter::once(own).chain(brought).collect()
 }
 
+/// Where engines keep what they make, which only root can write to. What lies elsewhere may only look like it.
+const ENGINE_ROOTS: &[&str] = &[
+    "/var/lib/docker",
+    "/var/lib/containers/storage",
+    "/run/containers/storage",
+    "/var/lib/containerd",
+    "/run/containerd",
+    "/var/lib/kubelet/pods",
+];
+
+fn is_in_usual_root(path: &HostPath) -> bool {
+    ENGINE_ROOTS.iter().any(|root| path.is_at_or_below(root))
+}
+
+/// Files that an engine writes for one container and binds into it, each in a folder that bears the container's or
+/// pod's id: moby daemon/container_operations_unix.go (`containers/ID/hosts`, `containers/ID/mounts/shm`), Podman
+/// libpod/container_internal_linux.go (`overlay-containers/ID/userdata/hosts`), containerd internal/cri
+/// (`sandboxes/ID/hosts`), kubelet pkg/kubelet/kubelet_pods.go (`pods/UID/etc-hosts`). Nothing but that one file or folder
+/// is reached through it.
+pub fn is_engine_file(target: &str, source: &HostPath) -> bool {
+    let place = HostPath::new(target);
+    if place.as_str() == "/etc/hosts" && source.as_str().ends_with("/etc-hosts") {
+        return source.as_str().contains("/pods/");
+    }
+    let names: &[&str] = match place.as_str() {
+        "/etc/hosts" => &["hosts"],
+        "/etc/hostname" => &["hostname"],
+        "/etc/resolv.conf" => &["resolv.conf"],
+        "/etc/passwd" => &["passwd"],
+        "/etc/group" => &["group"],
+        "/run/.containerenv" => &[".containerenv"],
+        "/run/secrets" => &["run/secrets", "secrets"],
+        "/dev/shm" => &["shm", "mounts/shm"],
+        _ => return false,
+    };
+    let folders = names.iter().filter_map(|name| source.as_str().strip_suffix(name)?.strip_suffix('/'));
+    folders.map(|folder| folder.strip_suffix("/userdata").unwrap_or(folder)).any(is_folder_of_container)
+}
+
+/// `…/containers/ID`, `…/overlay-containers/ID`, `…/sandboxes/ID`.
+fn is_folder_of_container(folder: &str) -> bool {
+    let Some((kind, id)) = folder.rsplit_once('/') else { return false };
+    let kind = kind.rsplit('/').next().unwrap_or_default();
+    let kind = kind.rsplit('-').next().unwrap_or_default();
+    measured::is_container_id(id) && matches!(kind, "containers" | "sandboxes")
+}
+
 /// Options of one mount, the last of several that contradict each other deciding.
 #[derive(Default)]
 struct Options {
@@ -78,6 +125,12 @@ impl Reader<'_> {
         };
         for item in items {
             let mount = self.mount(&item, own_users).unwrap_or_else(|| options::unread_mount(&item.origin()));
+            if mount
+                .host_path()
+                .is_some_and(|path| is_engine_file(&mount.target, path) && is_in_usual_root(path))
+            {
+                continue;
+            }
             mounts.extend(in_usual_place(mount, namespaces, self.host));
         }
         mounts

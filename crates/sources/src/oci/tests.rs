@@ -428,3 +428,49 @@ fn no_change_of_one_value_panics() {
         }
     }
 }
+
+#[test]
+fn files_that_an_engine_makes_for_the_container_are_no_mounts_of_the_host() {
+    let id = "66f77c1c2ebef3a583786592adb05546ecf92e0e0650baa2cdc7ea8428d6e522";
+    let bound = |target: &str, source: &str| {
+        let source = source.replace("ID", id);
+        let mount = format!(
+            r#"{{"destination": "{target}", "type": "bind", "source": "{source}", "options": ["rbind"]}}"#
+        );
+        let confinement = with_mount(&mount).confinement;
+        confinement.mounts.iter().any(|m| m.host_path().is_some())
+    };
+    for (target, source) in [
+        ("/etc/hosts", "/var/lib/docker/containers/ID/hosts"),
+        ("/dev/shm", "/var/lib/docker/containers/ID/mounts/shm"),
+        ("/etc/hostname", "/run/containers/storage/overlay-containers/ID/userdata/hostname"),
+        ("/run/.containerenv", "/run/containers/storage/vfs-containers/ID/userdata/.containerenv"),
+        ("/etc/resolv.conf", "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/ID/resolv.conf"),
+        ("/etc/hosts", "/var/lib/kubelet/pods/1b4e28ba-2fa1-11d2-883f-0016d3cca427/etc-hosts"),
+    ] {
+        assert!(!bound(target, source), "{source}");
+    }
+    for (target, source) in [
+        // The folder with all that the engine knows of it, and what only looks like the engine's.
+        ("/etc/hosts", "/var/lib/docker/containers/ID"),
+        ("/etc/hosts", "/var/lib/docker/containers/ID/config.v2.json"),
+        ("/state", "/var/lib/docker/containers/ID/hosts"),
+        ("/etc/hosts", "/var/lib/docker/containers/ID/../hosts"),
+        ("/etc/hosts", "/home/me/containers/ID/hosts"),
+        ("/etc/hosts", "/var/lib/docker/containers/web/hosts"),
+        ("/etc/hosts", "/var/lib/docker/own/ID/hosts"),
+    ] {
+        assert!(bound(target, source), "{source}");
+    }
+}
+
+#[test]
+fn dockers_name_for_the_hosts_network_is_the_hosts_network() {
+    for path in ["/var/run/docker/netns/default", "/run/docker/netns/default"] {
+        let joined = format!(r#"{{"type": "network", "path": "{path}"}}"#);
+        let c = changed(r#"{"type": "network"}"#, &joined);
+        assert_eq!(c.namespaces.net.get(), Some(&Namespace::Host), "{path}");
+    }
+    let other = changed(r#"{"type": "network"}"#, r#"{"type": "network", "path": "/run/docker/netns/1"}"#);
+    assert!(matches!(other.namespaces.net.get(), Some(Namespace::Container(_))));
+}

@@ -157,6 +157,7 @@ pub fn blank(host: &Arc<confinement::Host>) -> Confinement {
         control_apis: Vec::new(),
         service_account: None,
         image: Default::default(),
+        operation: Arc::default(),
         runtime: Fact::default(),
         measured_writable: Arc::default(),
         unprivileged: None,

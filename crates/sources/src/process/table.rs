@@ -9,7 +9,7 @@ use confinement::{ControlApi, Fact, NamespaceKind, Origin};
 
 use super::cgroup::Membership;
 use super::devices;
-use super::files::{read_bytes, read_text};
+use super::files::{read_bytes, read_text, read_word};
 use super::status::{Status, id_map, inside};
 use super::view::{self, View, mount_table, namespace};
 use crate::measured::{Credentials, Label, Observed, printable};
@@ -39,6 +39,21 @@ pub struct Container {
 }
 
 impl Container {
+    /// Whether one of its processes bears that name, what an operator started inside included; `None` where a name
+    /// cannot be read.
+    pub fn runs(&self, program: &str) -> Option<bool> {
+        let mut seen = true;
+        for pid in &self.members {
+            match read_word(Path::new(&format!("/proc/{pid}/comm"))) {
+                Some(name) if name == program => return Some(true),
+                Some(_) => {}
+                // One that ended meanwhile is none.
+                None => seen &= !Path::new(&format!("/proc/{pid}")).exists(),
+            }
+        }
+        seen.then_some(false)
+    }
+
     /// Stable between runs where there is an id.
     pub fn subject_id(&self) -> Arc<str> {
         match &self.id {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use confinement::{ControlApi, EngineKind, Fact, Origin, Problem, Request};
+use confinement::{ControlApi, EngineKind, Fact, Origin, Problem, Request, Restart};
 
 use super::flags::{Flag, GLOBAL, Has, RUN, Takes};
 use super::shell::Word;
@@ -384,6 +384,7 @@ impl Asked {
         match given.flag.long {
             "privileged" => request.privileged = Some(fact),
             "read-only" => request.read_only_rootfs = Some(fact),
+            "no-healthcheck" => request.operation.health_check = Some(fact.map(|off| !off)),
             "rootfs" => self.rootfs = fact.value == Some(true),
             "help" => self.help = true,
             "use-api-socket" if fact.value != Some(false) => {
@@ -445,7 +446,25 @@ impl Asked {
             "uts" => set(&mut request.uts, origin, options::uts_namespace(value, origin, around)),
             "cgroupns" => set(&mut request.cgroup, origin, options::cgroup_namespace(value, origin, around)),
             "userns" => set(&mut request.user_namespace, origin, options::user_namespace(value, origin)),
+            "restart" => {
+                request.operation.restart = Some(text().map(|policy| Restart::parse(policy)));
+                Ok(())
+            }
+            "health-cmd" => {
+                request.operation.health_check = Some(text().map(|command| &**command != "none"));
+                Ok(())
+            }
+            "cpu-shares" => set_known(&mut request.operation.cpu_shares, origin, value, |value| {
+                let number = value.parse::<u64>().map_err(|_| format!("`{value}` is not a number"))?;
+                Ok(Some(number).filter(|number| *number > 0))
+            }),
+            "ulimit" => {
+                request.operation.ulimits = Some(Fact::known(true, origin.clone()));
+                Ok(())
+            }
             "network" | "net" => {
+                request.operation.default_bridge =
+                    Some(text().map(|name| matches!(&**name, "bridge" | "default")));
                 let read = options::network(value, origin, around, request);
                 if read.is_err() {
                     request.net = Some(Fact::unknown(origin.clone()));

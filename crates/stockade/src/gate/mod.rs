@@ -2,6 +2,7 @@
 //! of its rules.
 
 mod docker;
+mod docker_proxy;
 mod kubernetes;
 mod log;
 mod oci;
@@ -14,6 +15,8 @@ use gate::{InForce, Rules};
 use policy::{Policy, ReadError, Waivers};
 
 use crate::policy::{read_policy, read_waivers};
+
+pub(crate) use oci::called_as_runtime;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

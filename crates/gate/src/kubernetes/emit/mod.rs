@@ -23,7 +23,7 @@ mod verdict;
 use std::collections::BTreeSet;
 
 use policy::rule::{Images, Rule};
-use policy::{Mode, Outcome, Standard};
+use policy::{Mode, Outcome, Standard, pod_security};
 use sources::Context;
 use techniques::technique::{Catalogue, Technique};
 
@@ -177,8 +177,16 @@ impl Emitter<'_> {
         let mut draft = Draft::new(&rule.name, rule.mode, rule.message.as_deref(), &request, &container);
         let require = &rule.require;
         for standard in &require.standards {
-            self.emitted.report.add(&rule.name, standard.to_string(), Said::Exactly, "");
-            draft.standard(standard);
+            match standard {
+                Standard::PodSecurity(standard) => {
+                    self.emitted.report.add(&rule.name, standard.to_string(), Said::Exactly, "");
+                    draft.standard(standard);
+                }
+                Standard::CisDocker => {
+                    let why = "it is about what Docker is asked for, not about pods";
+                    self.not_said(&rule.name, &standard.to_string(), why);
+                }
+            }
         }
         if let Some(images) = &require.images {
             self.emitted.report.add(&rule.name, "images", Said::Exactly, "");
@@ -312,7 +320,7 @@ impl<'r> Draft<'r> {
         });
     }
 
-    fn standard(&mut self, standard: &Standard) {
+    fn standard(&mut self, standard: &pod_security::Standard) {
         for Check { control, of, must } in standard::checks(standard) {
             let by = format!("{}/{control}", standard.name());
             let (bad, who) = match &of {

@@ -2,7 +2,7 @@
 //! gave it. What each control allows is told where it is judged (`policy::pod_security`); here it is said a second time, in
 //! another language, and the tests hold both against each other.
 
-use policy::Standard;
+use policy::pod_security::Standard;
 
 use super::text::{all, list, quote};
 
