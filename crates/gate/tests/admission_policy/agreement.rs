@@ -78,9 +78,9 @@ impl Deciders {
         review::decide(&bytes, &self.context, &self.rules, today()).expect("a review").ruling
     }
 
-    /// Techniques that the report says are refused more often than the webhook does.
-    pub(crate) fn stricter(&self) -> Vec<String> {
-        let lines = self.report.lines.iter().filter(|line| line.said == Said::Stricter);
+    /// Techniques of which the report says so.
+    pub(crate) fn said(&self, said: Said) -> Vec<String> {
+        let lines = self.report.lines.iter().filter(|line| line.said == said);
         lines.map(|line| line.what.clone()).collect()
     }
 

@@ -169,7 +169,7 @@ impl Field {
     /// The variable that says whether a field has one of these values, its kind and its expression; a variable of two
     /// values always says that the field has the second.
     pub(super) fn variable(&self, values: Values, engine: &Engine) -> (String, Kind, String) {
-        let names = |bad: String| format!("variables.containers.filter(c, {bad}).map(c, c.name)");
+        let names = |bad: String| format!("variables.containers.filter(c,\n{bad}\n).map(c, c.name)");
         let container = |name: &str, bad: String| (name.to_owned(), Kind::Names, names(bad));
         let pod = |name: &str, truth: &str| (name.to_owned(), Kind::Pod, truth.to_owned());
         let spec = |field: &str, default: &str| format!("variables.spec.?{field}.orValue({default})");
@@ -333,8 +333,10 @@ fn annotation(key: &str) -> String {
 fn seccomp(engine: &Engine) -> String {
     let own = format!("{OF_CONTAINER}.?seccompProfile.?type.orValue('')");
     let of_pod = format!("{OF_POD}.?seccompProfile.?type.orValue('')");
-    let for_container = annotation("('container.seccomp.security.alpha.kubernetes.io/' + c.name)");
-    let for_pod = annotation("'seccomp.security.alpha.kubernetes.io/pod'");
+    let container_key = "('container.seccomp.security.alpha.kubernetes.io/' + c.name)";
+    let pod_key = "'seccomp.security.alpha.kubernetes.io/pod'";
+    let (for_container, for_pod) = (annotation(container_key), annotation(pod_key));
+    let noted = |key: &str| format!("{ANNOTATIONS}[?{key}].hasValue()");
     let (of_container_note, of_pod_note) = match (engine.kind, engine.at_least(1, 27)) {
         (EngineKind::Crio, true) => return format!("({own} != '' ? {own} : {of_pod})"),
         (EngineKind::Crio, false) => (annotated(&for_container), annotated(&for_pod)),
@@ -344,8 +346,9 @@ fn seccomp(engine: &Engine) -> String {
         }
     };
     format!(
-        "({own} != '' ? {own} : {for_container} != '' ? {of_container_note} : {of_pod} != '' ? {of_pod} : \
-         {for_pod} != '' ? {of_pod_note} : '')"
+        "({own} != '' ? {own} : {} ? {of_container_note} : {of_pod} != '' ? {of_pod} : {} ? {of_pod_note} : '')",
+        noted(container_key),
+        noted(pod_key)
     )
 }
 

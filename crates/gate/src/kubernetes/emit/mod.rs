@@ -308,7 +308,8 @@ impl<'r> Draft<'r> {
         // A container that has no name is an error of the message alone, and this text is told then.
         let message = one_line(&format!("{say}{what}{tail}"));
         self.validations.push(Validation {
-            expression: not(bad),
+            // On lines of its own, which YAML keeps as they are.
+            expression: format!("!(\n{}\n)", bad.replace(" || (", " ||\n(")),
             message,
             message_expression: Some(format!(
                 "{}{who} + {}",
@@ -370,11 +371,11 @@ impl<'r> Draft<'r> {
         let who = names("subjects", "c", formula, "container");
         let may = match polarity {
             Polarity::Certain => "",
-            Polarity::Possible => ", or may: what is not known counts",
+            Polarity::Possible => ", or may (what is not known counts)",
         };
         let mitigation = technique.mitigations.first().map(|m| m.trim_end_matches('.').to_owned());
         let mitigation = mitigation.map(|m| format!("; {m}")).unwrap_or_default();
-        let what = format!("{}: {}{may}{mitigation}", technique.gain.says(), technique.title);
+        let what = format!("{}{may}: {}{mitigation}", technique.gain.says(), technique.title);
         self.add(&bad, &who, &what, technique.id);
     }
 

@@ -35,7 +35,7 @@ impl Shown {
     pub(super) fn containers(&self) -> String {
         if self.besides.is_empty() && self.and == "true" {
             return format!(
-                "variables.hostMounts.filter(h, h.mounts.exists(m, {})).map(h, h.name)",
+                "variables.hostMounts.filter(h, h.mounts.exists(m,\n{}\n)).map(h, h.name)",
                 self.of_mount
             );
         }
