@@ -43,6 +43,7 @@ fn decide(criterion: &mut Criterion) {
         ("without a file", "version: 1\n"),
         ("rules", RULES),
         ("a condition", CONDITION),
+        ("the CIS benchmark", "version: 1\nrules:\n- name: c\n  require: {standards: cis-docker@1.6}\n"),
         ("Rego", "version: 1\nrego: p\n"),
     ] {
         let policy = Policy::parse(text, &"p.yaml".into(), &Rego).expect("a policy");

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use confinement::{Host, World};
-use sources::engine_api::{Endpoint, Wanted, docker_at};
+use sources::engine_api::{Endpoint, Wanted, docker_at, docker_inventory_at};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -268,4 +268,68 @@ fn no_running_container_is_said() {
     let (world, _) = socket.ask(Wanted::default());
     assert!(world.problems.is_empty());
     assert!(world.notes[0].message.contains("no container is running"), "{:#?}", world.notes);
+}
+
+#[test]
+fn an_inventory_has_images_with_their_health_and_history_and_what_is_refused_is_unknown() {
+    let socket = daemon(&[
+        ("/containers/json?all=1", r#"[{"Id": "aaaa", "Names": ["/web"], "ImageID": "sha256:11"}]"#),
+        (
+            "/images/json",
+            r#"[{"Id": "sha256:11", "RepoTags": ["app:1"]}, {"Id": "sha256:22", "RepoTags": ["<none>:<none>"]},
+                {"Id": "sha256:33", "RepoTags": null}]"#,
+        ),
+        ("/images/sha256%3A11/json", r#"{"Config": {"Healthcheck": {"Test": ["CMD", "true"]}}}"#),
+        (
+            "/images/sha256%3A11/history",
+            r#"[{"CreatedBy": "ADD . /app # buildkit"}, {"CreatedBy": "RUN /bin/sh -c apk update # buildkit"},
+                {"CreatedBy": "/bin/sh -c #(nop) ADD file:1 in / "}]"#,
+        ),
+        ("/images/sha256%3A22/json", r#"{"Config": {"Healthcheck": {"Test": ["NONE"]}}}"#),
+        ("/images/sha256%3A22/history", "[]"),
+        (
+            "/networks",
+            r#"[{"Name": "ingress", "Driver": "overlay", "Options": {"x": "1"}},
+                {"Name": "app", "Driver": "overlay", "Options": {"encrypted": ""}}, {"Name": "b", "Driver": "bridge"}]"#,
+        ),
+    ]);
+    let found = docker_inventory_at(&Endpoint::Unix(socket.0.clone())).unwrap();
+    let images = found.images.unwrap();
+    let shown: Vec<(&str, Option<bool>)> =
+        images.iter().map(|image| (image.name.as_str(), image.health_check)).collect();
+    assert_eq!(shown, [("app:1", Some(true)), ("22", Some(false)), ("33", None)]);
+    assert_eq!(images[0].added.as_deref(), Some(&["ADD . /app # buildkit".to_owned()][..]));
+    assert_eq!(images[0].lone_updates.as_ref().map(Vec::len), Some(1));
+    assert_eq!((images[2].added.as_ref(), found.images_used), (None, Some(1)));
+    let overlays: Vec<(String, bool)> =
+        found.overlays.unwrap().into_iter().map(|network| (network.name, network.encrypted)).collect();
+    assert_eq!(overlays, [("ingress".to_owned(), false), ("app".to_owned(), true)]);
+    assert_eq!(found.swarm.map(|swarm| swarm.active), Some(false));
+}
+
+#[test]
+fn a_container_tells_how_it_is_kept_running() {
+    let container = |more: &str| {
+        format!(
+            r#"{{"State": {{"Pid": 0}}, "Config": {{"Image": "x"}},
+                "HostConfig": {{"NetworkMode": "default", "CpuShares": 512, "RestartPolicy":
+                {{"Name": "on-failure", "MaximumRetryCount": 9}}, "Ulimits": null}}{more}}}"#
+        )
+    };
+    let plain = container("");
+    let socket = daemon(&[
+        ("/containers/json?all=1", r#"[{"Id": "aaaa", "Names": ["/web"], "State": "exited"}]"#),
+        ("/containers/aaaa/json", &plain),
+    ]);
+    let (world, _) = socket.ask(Wanted { name: Some("web"), stopped: false });
+    let operation = &world.subjects[0].confinement.operation;
+    let restart = operation.restart.as_ref().and_then(|fact| fact.value.clone()).unwrap();
+    assert_eq!((&*restart.policy, restart.retries), ("on-failure", Some(9)));
+    assert_eq!(operation.health_check.as_ref().map(|fact| fact.value), Some(Some(false)));
+    assert_eq!(operation.cpu_shares.as_ref().map(|fact| fact.value), Some(Some(Some(512))));
+    assert_eq!(operation.default_bridge.as_ref().map(|fact| fact.value), Some(Some(true)));
+    assert!(operation.ulimits.is_none() && operation.ssh_server.is_none());
+    // The daemon is elsewhere: what only its command line tells is not known.
+    let settings = &world.subjects[0].confinement.engine.as_ref().unwrap().settings;
+    assert_eq!(settings.own_configuration, Some(false));
 }

@@ -217,9 +217,12 @@ pub fn evaluate(subject: &Subject, inventory: &Inventory) -> Option<StandardResu
     Some(StandardResult { standard: NAME.to_owned(), version: VERSION.to_owned(), result, controls })
 }
 
+/// Asks the judge that is for subjects of a kind, where a check has one.
+type Asking<'a> = dyn Fn(&Judges) -> Option<Ruling> + 'a;
+
 fn controls(subject: &Subject, inventory: &Inventory) -> Vec<ControlResult> {
     let of_docker = subject.confinement.engine.as_ref().filter(|engine| engine.kind == EngineKind::Docker);
-    let judged: Box<dyn Fn(&Judges) -> Option<Ruling>> = match (subject.kind, subject.form, of_docker) {
+    let judged: Box<Asking<'_>> = match (subject.kind, subject.form, of_docker) {
         (SubjectKind::Host, ..) => {
             let Some(host) = &inventory.host else { return Vec::new() };
             Box::new(|judges| Some(judges.host?(host)))

@@ -53,8 +53,8 @@ about containers, build files and settings of engines; what is unknown counts as
 
 Level 1 is for everyone, level 2 for where more security is worth some trouble. The column CIS says whether the benchmark \
 calls the assessment automated. Techniques are those of [this catalogue](techniques.md) that name the check; sections of \
-NIST SP 800-190 are those of its risks (chapter 3), whose countermeasures have the same numbers in chapter 4. Levels and \
-statuses are given from memory of the benchmark's profiles where no public copy was at hand; no result depends on them.
+NIST SP 800-190 are those of its risks (chapter 3), whose countermeasures have the same numbers in chapter 4. Levels \
+could not be held against the benchmark's own text for every number; no result depends on them.
 ";
 
 /// A cell of a table: no bars.
@@ -90,7 +90,7 @@ fn comparison(page: &mut String) {
     let _ = writeln!(
         page,
         "\n## Beside docker-bench-security\n\n\
-         On 2026-11-23 both looked at one host: Debian 12, dockerd 20.10.24, 28 containers, sound and unsound, each \
+         On 2026-11-23 both looked at one host: Debian 12, dockerd 20.10.24, 28 containers, sound and unsound, most of them \
          different from the plain one by one option. The script is not packaged for Debian, PyPI or npm; what ran were \
          the conditions of its checks, taken over one by one from a public copy of its sources (tests/1 to 7 and \
          functions/helper_lib.sh, of 2021 to 2023) without its printing, under the numbers that 1.6.0 gives them. The \

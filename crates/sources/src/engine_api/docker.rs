@@ -11,13 +11,14 @@ use confinement::host::Installed;
 use confinement::{Engine, EngineKind, Fact, Host, MountSource, Origin, Problem, Subject, World};
 use serde_json::Value;
 
+use crate::inventory::EngineInventory;
+
 use super::answer::{Answer, Field};
 use super::container::Neighbours;
 use super::http::{self, Endpoint, HttpError};
 use super::raw::{Inspected, Raw, elements};
 use super::session::Known;
 use super::{Listed, Reading, Told, Wanted, daemon, kernel, source_name, version_numbers, volume_source};
-use crate::inventory::EngineInventory;
 
 const DEFAULT_SOCKET: &str = "/run/docker.sock";
 /// The newest version whose documentation this was written against. Members are only ever added to answers, so
@@ -76,7 +77,12 @@ fn raw_at(endpoint: &Endpoint, wanted: Wanted<'_>) -> Result<Raw, HttpError> {
 /// What a benchmark asks of the daemon at `DOCKER_HOST` or at its usual socket beyond its containers.
 pub fn docker_inventory() -> Result<EngineInventory, Problem> {
     let endpoint = usual_endpoint().map_err(|error| Problem::new("docker: (DOCKER_HOST)", error))?;
-    super::inventory::read(&endpoint).map_err(|error| Problem::new(source_of(&endpoint), error.to_string()))
+    docker_inventory_at(&endpoint)
+}
+
+/// The same of the daemon at `endpoint`.
+pub fn docker_inventory_at(endpoint: &Endpoint) -> Result<EngineInventory, Problem> {
+    super::inventory::read(endpoint).map_err(|error| Problem::new(source_of(endpoint), error.to_string()))
 }
 
 /// What went away while it was looked at is nothing.

@@ -30,7 +30,7 @@ use container::Neighbours;
 use crate::measured;
 use crate::process::{Table, View};
 
-pub use docker::{docker, docker_at, docker_inventory, docker_raw_at};
+pub use docker::{docker, docker_at, docker_inventory, docker_inventory_at, docker_raw_at};
 pub use http::Endpoint;
 pub use podman::podman;
 pub use raw::{Inspected, Raw, raw};

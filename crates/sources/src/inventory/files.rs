@@ -183,11 +183,11 @@ fn content_trust() -> Option<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
         Err(_) => return None,
     };
-    let set = text.lines().filter_map(|line| {
+    let mut set = text.lines().filter_map(|line| {
         let line = line.trim();
         line.strip_prefix("export ").unwrap_or(line).strip_prefix("DOCKER_CONTENT_TRUST=")
     });
-    Some(set.last().is_some_and(|value| value.trim_matches(['"', '\'']) == "1"))
+    Some(set.next_back().is_some_and(|value| value.trim_matches(['"', '\'']) == "1"))
 }
 
 /// Files below the folder, two levels deep (`REGISTRY/ca.crt`); `None` where it is not there.
