@@ -47,7 +47,7 @@ pub(crate) const CASES: &[Case] = &[
         "CAP_SYS_ADMIN without a filter",
         &["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"],
     ),
-    refused("CAP_SYS_MODULE", &["--cap-add", "SYS_MODULE"]),
+    refused("CAP_SYS_ADMIN", &["--cap-add", "SYS_ADMIN"]),
     refused("CAP_DAC_READ_SEARCH", &["--cap-add", "DAC_READ_SEARCH"]),
     refused("the host's processes with CAP_SYS_PTRACE", &["--pid", "host", "--cap-add", "SYS_PTRACE"]),
     refused("a disk", &["--device", "/dev/vda:/dev/disk"]),
@@ -68,12 +68,11 @@ pub(crate) const CTR_CASES: &[Case] = &[
     refused("the host's root", &["--mount", "type=bind,src=/,dst=/host,options=rbind:ro"]),
     refused("Docker's socket", &["--mount", "type=bind,src=/var/run/docker.sock,dst=/socket,options=rbind"]),
     refused("CAP_SYS_ADMIN", &["--cap-add", "CAP_SYS_ADMIN"]),
-    refused("CAP_SYS_MODULE", &["--cap-add", "CAP_SYS_MODULE"]),
     refused(
         "the host's processes with CAP_SYS_PTRACE",
         &["--with-ns", "pid:/proc/1/ns/pid", "--cap-add", "CAP_SYS_PTRACE"],
     ),
     runs("as it comes", &[]),
-    runs("as a user of its own", &["--user", "10001"]),
+    runs("with a limit", &["--memory-limit", "67108864"]),
     runs("read-only", &["--read-only"]),
 ];
