@@ -4,6 +4,7 @@
 
 pub mod gate_docker;
 pub mod gate_kubernetes;
+pub mod gate_oci;
 pub mod input;
 pub mod measure;
 pub mod table;

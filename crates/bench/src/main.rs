@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bench::gate_docker;
 use bench::gate_kubernetes;
+use bench::gate_oci;
 use bench::input::{self, Variety};
 use bench::measure::{self, Cost};
 use bench::table::{Figure, Part, Row, Target};
@@ -58,7 +59,7 @@ struct Tools {
 /// Measures one thing.
 type Measure = fn(&Tools) -> io::Result<Part>;
 
-const PARTS: [(&str, Measure); 8] = [
+const PARTS: [(&str, Measure); 9] = [
     ("start", start_up),
     ("manifests", manifests),
     ("installation", installation),
@@ -66,6 +67,7 @@ const PARTS: [(&str, Measure); 8] = [
     ("hardening", hardening),
     ("gate-docker", gate_docker),
     ("gate-kubernetes", gate_of_kubernetes),
+    ("gate-oci", gate_of_runtime),
     ("beside", beside),
 ];
 
@@ -324,6 +326,37 @@ fn gate_of_kubernetes(tools: &Tools) -> io::Result<Part> {
         "the gate for Kubernetes: {rate} reviews/s on {connections} TLS connections, one of ten denied"
     );
     Ok(Part { title, rows })
+}
+
+/// What the door before the runtime adds to a start.
+fn gate_of_runtime(tools: &Tools) -> io::Result<Part> {
+    let title = "the door before the runtime (medians, in turns)".to_owned();
+    let Some(measured) = gate_oci::measure(&tools.stockade, &tools.folder)? else {
+        println!("\nthe door before the runtime: left out, as there is no runc or no busybox");
+        return Ok(Part { title, rows: Vec::new() });
+    };
+    let asked = under(Duration::from_millis(5));
+    let added = |with: Duration, without: Duration| Figure::Time(with.saturating_sub(without));
+    let ratio = measured.door.as_secs_f64() / measured.alone.as_secs_f64().max(f64::MIN_POSITIVE);
+    let time = |time: Duration| Figure::Time(time);
+    Ok(Part {
+        title,
+        rows: vec![
+            row("runc run of a program that ends at once", time(measured.alone), Target::None),
+            row("the same through the door", time(measured.door), Target::None),
+            row("  times as long", Figure::Times(ratio), Target::None),
+            row("  added", added(measured.door, measured.alone), asked),
+            row("  added with a rule in CEL", added(measured.with_cel, measured.alone), asked),
+            row("  added with a policy in Rego", added(measured.with_rego, measured.alone), asked),
+            row(
+                "added where the program behind it does nothing",
+                added(measured.door_to_nothing, measured.nothing),
+                asked,
+            ),
+            row("runc state", time(measured.state_alone), Target::None),
+            row("  added by the door", added(measured.state_door, measured.state_alone), asked),
+        ],
+    })
 }
 
 /// The other tools on the same input in the same run.

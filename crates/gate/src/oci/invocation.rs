@@ -36,6 +36,29 @@ pub enum Verb {
     Restore,
 }
 
+impl Verb {
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Create => "create",
+            Verb::Run => "run",
+            Verb::Restore => "restore",
+        }
+    }
+}
+
+impl Invocation {
+    /// For the record: `create web`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Invocation::Make { verb, container, .. } => {
+                format!("{} {}", verb.name(), container.to_string_lossy())
+            }
+            Invocation::Exec { container, .. } => format!("exec {}", container.to_string_lossy()),
+            Invocation::Other => String::new(),
+        }
+    }
+}
+
 /// What an added process is given.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Process {
@@ -184,11 +207,7 @@ pub fn log(arguments: &[OsString]) -> Option<(PathBuf, bool)> {
 }
 
 fn make(verb: Verb, mut words: Words<'_>) -> Result<Invocation, InvocationError> {
-    let name = match verb {
-        Verb::Create => "create",
-        Verb::Run => "run",
-        Verb::Restore => "restore",
-    };
+    let name = verb.name();
     let mut bundle = PathBuf::from(".");
     let mut config = None;
     while let Some((option, value)) = words.option(MAKE, name)? {

@@ -15,7 +15,7 @@ use confinement::{
     Propagation, UserNamespace,
 };
 use sources::measured::volume_of;
-use sources::oci::is_engine_file;
+use sources::oci::engine_file;
 use sources::process::files::read_bytes;
 use sources::process::mountinfo::{HostPaths, MountEntry, MountTable};
 
@@ -78,16 +78,15 @@ impl Surroundings {
 impl Mounts {
     fn apply(&self, confinement: &mut Confinement, rootfs: Option<&str>) {
         let mut more = Vec::new();
-        let mut engines = Vec::new();
-        for (at, mount) in confinement.mounts.iter_mut().enumerate() {
+        for mount in &mut confinement.mounts {
             let path = match mount.source.get() {
                 Some(MountSource::Host(path)) => path.as_str().to_owned(),
                 Some(MountSource::Volume(path)) if path.starts_with('/') => path.to_string(),
                 _ => continue,
             };
             let Some(found) = self.find(&path) else { continue };
-            if is_engine_file(&mount.target, &found.place) {
-                engines.push(at);
+            if let Some(source) = engine_file(&mount.target, &found.place) {
+                mount.source.value = Some(source);
                 continue;
             }
             more.extend(found.layers(mount));
@@ -96,9 +95,6 @@ impl Mounts {
             }
             let source = volume_of(&found.place).unwrap_or_else(|| MountSource::Host(found.place.clone()));
             mount.source.value = Some(source);
-        }
-        for at in engines.into_iter().rev() {
-            confinement.mounts.remove(at);
         }
         if let Some(found) = rootfs.and_then(|path| self.find(path)) {
             more.extend(root_file_system(&found, confinement));

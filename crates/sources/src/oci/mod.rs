@@ -9,7 +9,7 @@
 mod devices;
 mod mounts;
 
-pub use mounts::is_engine_file;
+pub use mounts::engine_file;
 
 use std::sync::Arc;
 

@@ -71,9 +71,18 @@ fn is_in_usual_root(path: &HostPath) -> bool {
 /// Files that an engine writes for one container and binds into it, each in a folder that bears the container's or
 /// pod's id: moby daemon/container_operations_unix.go (`containers/ID/hosts`, `containers/ID/mounts/shm`), Podman
 /// libpod/container_internal_linux.go (`overlay-containers/ID/userdata/hosts`), containerd internal/cri
-/// (`sandboxes/ID/hosts`), kubelet pkg/kubelet/kubelet_pods.go (`pods/UID/etc-hosts`). Nothing but that one file or folder
-/// is reached through it.
-pub fn is_engine_file(target: &str, source: &HostPath) -> bool {
+/// (`sandboxes/ID/hosts`), kubelet pkg/kubelet/kubelet_pods.go (`pods/UID/etc-hosts`). What is bound is that one file and no
+/// more of the engine's state, though it lies on a file system of the host.
+pub fn engine_file(target: &str, source: &HostPath) -> Option<MountSource> {
+    if !is_engine_file(target, source) {
+        return None;
+    }
+    // A tmpfs of the container's own.
+    let memory = HostPath::new(target).as_str() == "/dev/shm";
+    Some(if memory { MountSource::Private } else { MountSource::Volume(source.as_str().into()) })
+}
+
+fn is_engine_file(target: &str, source: &HostPath) -> bool {
     let place = HostPath::new(target);
     if place.as_str() == "/etc/hosts" && source.as_str().ends_with("/etc-hosts") {
         return source.as_str().contains("/pods/");
@@ -125,12 +134,6 @@ impl Reader<'_> {
         };
         for item in items {
             let mount = self.mount(&item, own_users).unwrap_or_else(|| options::unread_mount(&item.origin()));
-            if mount
-                .host_path()
-                .is_some_and(|path| is_engine_file(&mount.target, path) && is_in_usual_root(path))
-            {
-                continue;
-            }
             mounts.extend(in_usual_place(mount, namespaces, self.host));
         }
         mounts
@@ -173,7 +176,7 @@ impl Reader<'_> {
         let default = self.default_origin();
         let options = self.options(item)?;
         let bind = options.bind || kind.as_ref().and_then(Fact::get).is_some_and(|kind| &**kind == "bind");
-        let source = self.source(item, bind, kind, source);
+        let source = self.source(item, bind, kind, source, target.get().map_or("", |target| target));
         let flag = |stated: Option<(bool, Origin)>| match stated {
             Some((value, origin)) => Fact::known(value, origin),
             None => Fact::known(false, default.clone()),
@@ -241,6 +244,7 @@ impl Reader<'_> {
         bind: bool,
         kind: Option<Fact<Arc<str>>>,
         source: Option<Fact<Arc<str>>>,
+        target: &str,
     ) -> Fact<MountSource> {
         let origin = item.origin();
         if bind {
@@ -250,7 +254,8 @@ impl Reader<'_> {
             };
             return source.map(|path| {
                 let path = self.absolute(path);
-                measured::volume_of(&path).unwrap_or(MountSource::Host(path))
+                let engines = engine_file(target, &path).filter(|_| is_in_usual_root(&path));
+                engines.or_else(|| measured::volume_of(&path)).unwrap_or(MountSource::Host(path))
             });
         }
         let Some(kind) = kind else { return Fact::unknown(origin) };

@@ -430,7 +430,7 @@ fn no_change_of_one_value_panics() {
 }
 
 #[test]
-fn files_that_an_engine_makes_for_the_container_are_no_mounts_of_the_host() {
+fn a_file_that_an_engine_makes_for_the_container_shows_no_more_of_the_engines_state() {
     let id = "66f77c1c2ebef3a583786592adb05546ecf92e0e0650baa2cdc7ea8428d6e522";
     let bound = |target: &str, source: &str| {
         let source = source.replace("ID", id);

@@ -5,19 +5,22 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use confinement::{Host, Runtime};
+use gate::log::Log;
 use gate::oci::complaint;
 use gate::oci::invocation::{self, Invocation};
 use gate::oci::trusted::Owners;
 use gate::oci::{Gate, HookState};
-use gate::{InForce, Ruling};
+use gate::{Door, InForce, Record, Ruling, Who};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use policy::{Outcome, Policy, Waivers};
@@ -59,6 +62,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     facts: Option<PathBuf>,
 
+    /// Keep every decision in this log (docs/gate-log.md); what cannot be recorded is refused
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
     /// Settings; flags come before them [default: /etc/stockade/runtime.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -90,6 +97,7 @@ struct Settings {
     policy: Option<PathBuf>,
     waivers: Option<PathBuf>,
     facts: Option<PathBuf>,
+    record: Option<PathBuf>,
     failing: Failing,
     allow_annotations: Vec<String>,
     hooks: Option<Vec<PathBuf>>,
@@ -127,6 +135,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     given(&arguments.rules.policy, &mut settings.policy);
     given(&arguments.rules.waivers, &mut settings.waivers);
     given(&arguments.facts, &mut settings.facts);
+    given(&arguments.record, &mut settings.record);
     if arguments.hook {
         return Ok(hook(&settings));
     }
@@ -196,7 +205,8 @@ fn pass(settings: &Settings, program: &Path, arguments: &[OsString]) -> u8 {
     };
     let runtime = runtime_of(program);
     let state = state_folders(&runtime);
-    let ruling = rule(settings, runtime, state, |gate| gate.rule(&invocation));
+    let asked = invocation.in_words();
+    let ruling = rule(settings, Door::OciRuntime, &asked, runtime, state, |gate| gate.rule(&invocation));
     if ruling.is_denied() {
         return refuse(arguments, &ruling.message);
     }
@@ -219,38 +229,76 @@ fn hook(settings: &Settings) -> u8 {
     };
     let program = settings.runtime.clone().or_else(default_runtime);
     let runtime = program.as_deref().map_or(Runtime::Runc, runtime_of);
-    let ruling = rule(settings, runtime, Vec::new(), |gate| gate.rule_hook(&state));
+    let asked = format!("create {}", state.id);
+    let ruling = rule(settings, Door::OciHook, &asked, runtime, Vec::new(), |gate| gate.rule_hook(&state));
     if ruling.is_denied() { refuse(&[], &ruling.message) } else { 0 }
 }
 
-/// Reads the rules and rules by them.
+/// Reads the rules, rules by them, and keeps what was decided.
 fn rule(
     settings: &Settings,
+    door: Door,
+    asked: &str,
     runtime: Runtime,
     state: Vec<PathBuf>,
     ask: impl Fn(&Gate<'_>) -> Ruling,
 ) -> Ruling {
-    let read = rules(settings).and_then(|rules| Ok((rules, host(settings)?)));
-    let (rules, host) = match read {
-        Ok(read) => read,
-        Err(error) if settings.failing == Failing::Open => {
-            let message = format!("let in unjudged, as the rules cannot be read: {error:#}");
-            eprintln!("stockade: {}", complaint::line(&message));
-            return Ruling { outcome: Outcome::Warn, message, subjects: Vec::new() };
+    let (now, begun) = (Timestamp::now(), Instant::now());
+    let ruling = match rules(settings).and_then(|rules| Ok((rules, host(settings)?))) {
+        Ok((rules, host)) => ask(&Gate {
+            rules: &rules,
+            today: now.to_zoned(TimeZone::UTC).date(),
+            runtime,
+            host,
+            state,
+            allow_annotations: &settings.allow_annotations,
+            hooks: settings.hooks.as_deref(),
+        }),
+        Err(error) => settings.failing.ruling(&format!("the rules cannot be read: {error:#}")),
+    };
+    let Some(path) = &settings.record else { return ruling };
+    let policy = settings.policy.as_ref().map(|path| path.to_string_lossy());
+    let record = Record {
+        schema: gate::record::SCHEMA,
+        time: now,
+        door,
+        who: &own_process(),
+        asked,
+        policy: policy.as_deref(),
+        ruling: &ruling,
+        took: begun.elapsed(),
+    };
+    match Log::open(path).and_then(|log| log.append(&record)) {
+        Ok(()) => ruling,
+        Err(error) if !ruling.is_denied() => {
+            let failed = settings.failing.ruling(&format!("the decision cannot be recorded: {error}"));
+            ruling.and(failed)
         }
-        Err(error) => return Ruling::deny(format!("denied: the rules cannot be read: {error:#}")),
-    };
-    let now = Timestamp::now();
-    let gate = Gate {
-        rules: &rules,
-        today: now.to_zoned(TimeZone::UTC).date(),
-        runtime,
-        host,
-        state,
-        allow_annotations: &settings.allow_annotations,
-        hooks: settings.hooks.as_deref(),
-    };
-    ask(&gate)
+        Err(error) => {
+            eprintln!("stockade: {}", complaint::line(&format!("the decision cannot be recorded: {error}")));
+            ruling
+        }
+    }
+}
+
+impl Failing {
+    /// What is said where this door is broken.
+    fn ruling(self, why: &str) -> Ruling {
+        match self {
+            Failing::Closed => Ruling::deny(format!("denied: {why}")),
+            Failing::Open => {
+                let message = format!("let in, as `failing` is open: {why}");
+                eprintln!("stockade: {}", complaint::line(&message));
+                Ruling { outcome: Outcome::Warn, message, subjects: Vec::new() }
+            }
+        }
+    }
+}
+
+/// The engine is not known here: its shim or monitor is who calls, as the user that this process runs as.
+fn own_process() -> Who {
+    let uid = fs::metadata("/proc/self").ok().map(|metadata| metadata.uid());
+    Who { uid, pid: Some(std::os::unix::process::parent_id()), ..Who::default() }
 }
 
 /// The rules, out of files that only root can change.
@@ -290,7 +338,7 @@ fn state_folders(runtime: &Runtime) -> Vec<PathBuf> {
     let own = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let own = own.map(|folder| folder.join(name));
     let shared = Path::new("/run").join(name);
-    let is_root = fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    let is_root = fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
     match (own, *runtime == Runtime::Crun || !is_root) {
         (Some(own), true) => vec![own, shared],
         (Some(own), false) => vec![shared, own],
