@@ -91,7 +91,7 @@ const DANGERS: [Danger; 8] = [
     Danger {
         asked: "a privileged container, its HostConfig given twice",
         change: |sound| {
-            let mut body = sound.to_string();
+            let mut body = with(sound, &json!({}));
             body.pop();
             body + r#","HostConfig":{"Privileged":true}}"#
         },
