@@ -289,7 +289,7 @@ impl Daemon {
         let child = Command::new(stockade)
             .args(["gate", "docker", "--socket"])
             .arg(socket)
-            .arg("--host")
+            .arg("--engine")
             .arg(format!("unix://{}", self.folder.join("docker.sock").display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use gate::InForce;
 use gate::kubernetes::review::decide;
-use policy::{Date, NoFiles, Outcome, Policy, Standard, Verdict as Passes, Waivers, evaluate};
+use policy::pod_security::{Standard, Verdict as Passes, evaluate};
+use policy::{Date, NoFiles, Outcome, Policy, Waivers};
 use serde_json::{Value, json};
 use sources::document::{Limits, Node, Value as Kind, parse_bytes};
 use sources::{Context, gather};

@@ -360,6 +360,13 @@ fn a_pod_that_cannot_be_judged_is_refused_unless_the_policy_says_otherwise() {
         let policy = format!("doors: {{kubernetes: {{not-judged: {word}}}}}\n");
         assert_eq!(decided(&review, &policy).ruling.outcome, outcome);
     }
+    // What was there before the gate goes on working.
+    let mut labelled = pod(review.object.as_ref().unwrap()["spec"].clone());
+    labelled["metadata"]["labels"] = json!({ "team": "a" });
+    let update = Review::update(review.object.clone().unwrap(), labelled.clone());
+    assert_eq!(decided(&update, "").ruling.outcome, Outcome::Warn);
+    labelled["spec"]["hostNetwork"] = true.into();
+    assert!(decided(&Review::update(review.object.clone().unwrap(), labelled), "").ruling.is_denied());
     // What another group calls a Deployment may be anything.
     let own = json!({
         "apiVersion": "own.example/v1", "kind": "Deployment", "metadata": { "name": "x" }, "spec": {},

@@ -167,6 +167,31 @@ fn a_standard_is_asked_of_pods_and_of_nothing_else() {
 }
 
 #[test]
+fn the_cis_benchmark_is_asked_of_dockers_containers_and_what_is_unknown_is_as_the_policy_says() {
+    let text = |undetermined: &str| {
+        let rule = "rules:\n- name: cis\n  require: {standards: cis-docker@1.6}\n";
+        format!("version: 1\nopen: allow\nundetermined: {undetermined}\n{rule}")
+    };
+    let sound = "docker run --user 1 --read-only --security-opt no-new-privileges --memory 64m --cpus 1 --pids-limit 9 \
+                 --health-cmd true --network app x";
+    let decision = run(&policy(&text("allow")), sound);
+    assert_eq!(decision.outcome, Outcome::Allow, "{:?}", decision.reasons);
+    let numbers = |decision: &Decision| {
+        let named = |r: &policy::Reason| r.technique.as_deref().unwrap_or_default().to_owned();
+        decision.reasons.iter().map(named).collect::<Vec<_>>()
+    };
+    // Whether the host runs AppArmor and SELinux, and what will run in it.
+    let unknown = run(&policy(&text("deny")), sound);
+    assert_eq!(numbers(&unknown), ["cis-docker/5.2", "cis-docker/5.3", "cis-docker/5.7"]);
+    let weak = run(&policy(&text("allow")), &sound.replace("--cpus 1", "--cpus 1 --pid host"));
+    assert_eq!((numbers(&weak), weak.outcome), (vec!["cis-docker/5.16".to_owned()], Outcome::Deny));
+    assert!(
+        weak.reasons.iter().all(|r| r.remedy.as_deref() == Some("take pid: host out") && r.place.is_some())
+    );
+    assert_eq!(pod(&text("deny")).reasons, []);
+}
+
+#[test]
 fn a_condition_that_fails_to_evaluate_denies_in_enforce_mode_and_is_told_in_every_mode() {
     for (mode, outcome) in [("enforce", Outcome::Deny), ("warn", Outcome::Warn), ("record", Outcome::Allow)] {
         let policy = policy(&format!(
@@ -273,6 +298,7 @@ fn rules_that_can_never_match_are_told() {
         ("subjects: {forms: compose, namespaces: x}\n  require: {depth: 1}", "have a namespace"),
         ("subjects: {forms: daemon, kinds: workload}\n  require: {depth: 1}", "of these `kinds`"),
         ("subjects: {forms: compose}\n  require: {standards: pss-baseline}", "form kubernetes only"),
+        ("subjects: {forms: kubernetes}\n  require: {standards: cis-docker}", "about Docker only"),
         ("require: {standards: pss-privileged}", "allows everything"),
         ("condition: 1 == 1", "looks at nothing"),
         ("mode: warn\n  require: {verdict: held}", "refuses already"),

@@ -44,7 +44,9 @@ pub(crate) fn write(report: &Report<'_>, options: &Options<'_>, out: &mut dyn Wr
         Some(_) => options.all,
         None => false,
     };
-    writeln!(out, "{}@{}", cis::NAME, cis::VERSION)?;
+    if summary.iter().any(|(_, counts)| is_shown(counts)) {
+        writeln!(out, "{}@{}", cis::NAME, cis::VERSION)?;
+    }
     for (section, title) in cis::SECTIONS {
         let mut shown =
             summary.iter().filter(|(c, counts)| c.section() == *section && is_shown(counts)).peekable();
@@ -130,10 +132,18 @@ fn count_line(summary: &[(&Check, Counts)], out: &mut dyn Write) -> io::Result<(
     let live = not_asked.iter().filter(|check| check.needs_live()).count();
     if live > 0 {
         let more = not_asked.len() - live;
-        let rest = if more > 0 { format!(", {more} of subjects that are not here") } else { String::new() };
+        let rest = if more > 0 {
+            format!(", {more} of settings, images or containers that are not here")
+        } else {
+            String::new()
+        };
         writeln!(out, "not looked at: {live} of the host and a live engine (add host: and docker:){rest}")?;
     } else if !not_asked.is_empty() {
-        writeln!(out, "not looked at: {} of subjects that are not here", not_asked.len())?;
+        writeln!(
+            out,
+            "not looked at: {} of settings, images or containers that are not here",
+            not_asked.len()
+        )?;
     }
     writeln!(out)
 }

@@ -35,6 +35,7 @@ pub(crate) fn run(arguments: &Generate) -> anyhow::Result<u8> {
             write(folder, "recommended.md", &recommended_page())?;
             write(folder, "rule-language.md", &crate::rules::language_page(GENERATED))?;
             write(folder, "detectors.md", &detectors_page())?;
+            write(folder, "cis-docker.md", &policy::cis::page::page(GENERATED))?;
         }
         other => bail!("`{other}` is not generated; use man or docs"),
     }

@@ -86,10 +86,14 @@ pub(super) fn show(inspected: &mut Value, own: &Own, daemon: &dyn Daemon) -> Res
         }
         if let Some(rest) = below(&own.data, source) {
             add(DATA, rest);
+            more.push(unknown(mount));
         } else if let Some(rest) = below(source, &own.data) {
             match rest.strip_prefix("/volumes/").and_then(|rest| rest.split_once('/')) {
                 Some((name, _)) => more.push(volume(mount, name, daemon)?),
-                None => add(&format!("{DATA}{rest}"), ""),
+                None => {
+                    add(&format!("{DATA}{rest}"), "");
+                    more.push(unknown(mount));
+                }
             }
         }
     }
@@ -97,14 +101,20 @@ pub(super) fn show(inspected: &mut Value, own: &Own, daemon: &dyn Daemon) -> Res
     Ok(())
 }
 
+/// Below the engine's data lie the mounts of its volumes and containers, whatever those show.
+fn unknown(mount: &Map<String, Value>) -> Map<String, Value> {
+    let mut mount = mount.clone();
+    mount.remove("Source");
+    mount.insert("Type".into(), json!("bind"));
+    mount
+}
+
 /// The folder of a volume shows what the volume shows, while that is mounted.
 fn volume(mount: &Map<String, Value>, name: &str, daemon: &dyn Daemon) -> Result<Map<String, Value>, Why> {
     let asked = daemon.volume(name);
     let found = asked.map_err(|why| format!("the volume {name:?} could not be asked for: {why}"))?;
     let shown = found.as_ref().map(create::shown).transpose().map_err(|error| error.to_string())?;
-    let mut mount = mount.clone();
-    mount.remove("Source");
-    mount.insert("Type".into(), json!("bind"));
+    let mut mount = unknown(mount);
     // A folder that is no volume's stays unknown: a mount without a source.
     mount.extend(shown.unwrap_or_default());
     Ok(mount)
@@ -157,19 +167,19 @@ mod tests {
         assert_eq!(added("/srv/d/docker.sock.d"), [""; 0]);
         assert_eq!(
             added("/srv"),
-            ["bind /run/docker.sock /m/d/docker.sock", "bind /var/lib/docker /m/d/data"]
+            ["bind /run/docker.sock /m/d/docker.sock", "bind /var/lib/docker /m/d/data", "bind - /m"]
         );
         assert_eq!(
             added("/"),
-            ["bind /run/docker.sock /m/srv/d/docker.sock", "bind /var/lib/docker /m/srv/d/data"]
+            ["bind /run/docker.sock /m/srv/d/docker.sock", "bind /var/lib/docker /m/srv/d/data", "bind - /m"]
         );
     }
 
     #[test]
     fn the_data_of_the_engine_is_judged_by_the_path_it_has_by_default() {
-        assert_eq!(added("/srv/d/data"), ["bind /var/lib/docker /m"]);
-        assert_eq!(added("/srv/d/data/overlay2/x"), ["bind /var/lib/docker/overlay2/x /m"]);
-        assert_eq!(added("/srv/d/data/volumes"), ["bind /var/lib/docker/volumes /m"]);
+        assert_eq!(added("/srv/d/data"), ["bind /var/lib/docker /m", "bind - /m"]);
+        assert_eq!(added("/srv/d/data/overlay2/x"), ["bind /var/lib/docker/overlay2/x /m", "bind - /m"]);
+        assert_eq!(added("/srv/d/data/volumes"), ["bind /var/lib/docker/volumes /m", "bind - /m"]);
     }
 
     #[test]

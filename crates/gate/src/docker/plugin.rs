@@ -134,11 +134,13 @@ pub(super) fn until_ended(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         notify(&[NotifyState::Ready, NotifyState::Status(&status(gate))]);
+        let watchdog = sd_notify::watchdog_enabled().map(|time| time / 2);
         let mut stop = pin!(async {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return,
                     _ = interrupt.recv() => return,
+                    () = beat(watchdog) => notify(&[NotifyState::Watchdog]),
                     _ = hang_up.recv() => {
                         let rules = gate.rules.clone();
                         let reloaded = tokio::task::spawn_blocking(move || rules.reload()).await;
@@ -154,6 +156,14 @@ pub(super) fn until_ended(
     // A decision that waits for the daemon need not hold up the end: without an answer the daemon refuses.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
+}
+
+/// Until systemd wants to hear that the plugin lives (sd_watchdog_enabled(3)); for ever where it does not.
+async fn beat(watchdog: Option<Duration>) {
+    match watchdog {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn told(gate: &DockerGate, reloaded: Result<(), Arc<ReadError>>) -> String {

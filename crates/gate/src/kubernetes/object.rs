@@ -1,6 +1,7 @@
 //! What is done with the object of a review: the pods in it are judged as the audit judges them in a file; what makes no
 //! pod is judged by what it would give one, or by the policy's word about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use policy::doors::kubernetes::Way;
@@ -179,24 +180,30 @@ fn let_in(ruling: Ruling, because: &'static str) -> Answer {
 /// rule, what was let in before the gate was there could not even be deleted where it has a finalizer.
 fn is_no_worse(request: &Request, new: (&Value, &Ruling), old: (&Value, &Ruling)) -> bool {
     let (before, after) = (against(old.1), against(new.1));
-    // A refusal without a reason is about what could not be read.
-    if after.is_empty() || !after.iter().all(|reason| before.contains(reason)) {
+    let own = WORKLOADS.iter().find(|(group, kind, _)| *group == request.group && *kind == request.kind);
+    let pods = own.and_then(|(.., route)| Some((new.0.pointer(route)?, old.0.pointer(route)?)));
+    // Without a reason it is refused for what cannot be read or judged, and so was the old one.
+    if after.is_empty() {
+        return pods.map_or_else(|| is_same(new.0, old.0), |(new, old)| new == old);
+    }
+    if !after.iter().all(|reason| before.contains(reason)) {
         return false;
     }
-    let names: Vec<&str> =
-        new.1.subjects.iter().filter(|s| s.decision.outcome == Outcome::Deny).filter_map(name).collect();
-    let own = WORKLOADS.iter().find(|(group, kind, _)| *group == request.group && *kind == request.kind);
-    let Some((.., route)) = own else {
-        return ["spec", "rules", "aggregationRule", "roleRef", "subjects"]
-            .iter()
-            .all(|key| new.0.get(key) == old.0.get(key));
-    };
-    let (Some(new), Some(old)) = (new.0.pointer(route), old.0.pointer(route)) else { return false };
-    new.get("volumes") == old.get("volumes")
-        && names.iter().all(|name| {
+    let Some((pod_new, pod_old)) = pods else { return is_same(new.0, old.0) };
+    let refused = new.1.subjects.iter().filter(|subject| subject.decision.outcome == Outcome::Deny);
+    pod_new.get("volumes") == pod_old.get("volumes")
+        && refused.filter_map(name).all(|name| {
             let container = name.rsplit('/').next().unwrap_or_default();
-            declared(new, container).is_some_and(|new| declared(old, container) == Some(new))
+            declared(pod_new, container).is_some_and(|new| declared(pod_old, container) == Some(new))
         })
+}
+
+/// Whether two objects differ in nothing but what is said about them.
+fn is_same(new: &Value, old: &Value) -> bool {
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return false };
+    let about = ["metadata", "status"];
+    let keys: BTreeSet<&String> = new.keys().chain(old.keys()).collect();
+    keys.into_iter().filter(|key| !about.contains(&key.as_str())).all(|key| new.get(key) == old.get(key))
 }
 
 fn name(ruled: &Ruled) -> Option<&str> {

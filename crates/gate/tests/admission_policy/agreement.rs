@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gate::kubernetes::emit::emit;
 use gate::kubernetes::emit::evaluate::{Answer, Policies};
-use gate::kubernetes::emit::report::Report;
+use gate::kubernetes::emit::report::{Report, Said};
 use gate::kubernetes::review;
 use gate::{InForce, Ruling};
 use policy::{Date, NoFiles, Policy, Waivers};
@@ -20,7 +20,7 @@ pub(crate) struct Deciders {
     rules: InForce,
     context: Context,
     policies: Policies,
-    pub(crate) report: Report,
+    report: Report,
 }
 
 /// Who refused.
@@ -58,20 +58,30 @@ impl Deciders {
 
     pub(crate) fn ask(&self, request: &Value) -> (Denied, String) {
         let object = request.get("object").cloned().unwrap_or_default();
-        let review =
-            json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request });
-        let bytes = serde_json::to_vec(&review).expect("JSON");
-        let decided = review::decide(&bytes, &self.context, &self.rules, today()).expect("a review");
+        let webhook = self.webhook(request);
         let answer = self.emitted(request);
         let denied = Denied {
             audit: self.audit(&object).is_denied(),
-            webhook: decided.ruling.is_denied(),
+            webhook: webhook.is_denied(),
             emitted: answer.is_denied(),
         };
         let said: Vec<String> =
             answer.objections.iter().map(|o| format!("{}: {}", o.policy, o.message)).collect();
-        let told = format!("webhook: {}\nemitted: {}", decided.ruling.message, said.join("\n         "));
+        let told = format!("webhook: {}\nemitted: {}", webhook.message, said.join("\n         "));
         (denied, told)
+    }
+
+    pub(crate) fn webhook(&self, request: &Value) -> Ruling {
+        let review =
+            json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request });
+        let bytes = serde_json::to_vec(&review).expect("JSON");
+        review::decide(&bytes, &self.context, &self.rules, today()).expect("a review").ruling
+    }
+
+    /// Techniques that the report says are refused more often than the webhook does.
+    pub(crate) fn stricter(&self) -> Vec<String> {
+        let lines = self.report.lines.iter().filter(|line| line.said == Said::Stricter);
+        lines.map(|line| line.what.clone()).collect()
     }
 
     pub(crate) fn emitted(&self, request: &Value) -> Answer {

@@ -6,3 +6,4 @@ mod agreement;
 mod corpora;
 mod pods;
 mod random;
+mod rules;

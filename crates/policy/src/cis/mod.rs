@@ -10,6 +10,7 @@ mod daemon;
 mod host;
 mod image;
 mod operations;
+pub mod page;
 mod runtime;
 mod table;
 #[cfg(test)]
@@ -151,8 +152,9 @@ impl Ruling {
         Ruling { result, violations: vec![Told { message: message.into(), origin }] }
     }
 
-    /// Fails with all that is told against it; passes where that is nothing.
-    fn all(violations: Vec<Told>) -> Ruling {
+    /// Fails with all that is told against it, each once; passes where that is nothing.
+    fn all(mut violations: Vec<Told>) -> Ruling {
+        violations.dedup_by(|a, b| a.message == b.message && a.origin == b.origin);
         if violations.is_empty() { Ruling::PASS } else { Ruling { result: Verdict::Fail, violations } }
     }
 

@@ -138,6 +138,19 @@ mod tests {
     }
 
     #[test]
+    fn every_row_stands_in_the_documentation_with_what_is_done_without_a_word() {
+        let page = include_str!("../../../../docs/gate-docker.md");
+        for row in &ROWS {
+            let key = format!("`{}`", row.key);
+            let line = page
+                .lines()
+                .find(|l| l.starts_with("| `") && l.split('|').nth(1).is_some_and(|c| c.contains(&key)));
+            let default = line.and_then(|l| l.split('|').nth(3)).map(|c| c.trim().trim_matches('*'));
+            assert_eq!(default, Some(row.default.name()), "{}", row.key);
+        }
+    }
+
+    #[test]
     fn without_a_word_plugins_swarms_and_streams_are_shut_and_ordinary_work_goes_on() {
         let doors = policy("").expect("it reads").doors.docker;
         let denied: Vec<&str> = ROWS

@@ -290,6 +290,7 @@ fn standard() -> StandardResult {
         id,
         result,
         message: message.into(),
+        origin: None,
         violations: location
             .iter()
             .map(|l| policy::Violation { message: message.into(), location: Some(l.clone()) })

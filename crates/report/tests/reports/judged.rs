@@ -50,7 +50,7 @@ impl Files for Memory {
     }
 }
 
-fn with_report<T>(depth: u8, take: impl FnOnce(&report::Report<'_>) -> T) -> T {
+pub(crate) fn with_report<T>(depth: u8, take: impl FnOnce(&report::Report<'_>) -> T) -> T {
     let world = compose::read(&["compose.yaml"], &Memory(Environment::new()), &Context::assumed());
     assert_eq!((world.subjects.len(), world.problems.len()), (4, 1), "{:?}", world.problems);
     let judgement: Judgement = judge(&world, Options { depth });

@@ -9,7 +9,8 @@ use gate::docker::engine::Engine;
 use gate::docker::gate::{DockerGate, Keep};
 use gate::docker::plugin::{self, Socket};
 use gate::listen::Place;
-use gate::log::{Log, LogError};
+use gate::log::Log;
+use policy::Outcome;
 use sources::engine_api::Endpoint;
 use sources::host::read_host;
 
@@ -40,9 +41,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     let endpoint = Endpoint::parse(&arguments.engine)?;
     let rules = Arc::new(arguments.rules.load()?);
     let engine = Arc::new(Engine::new(endpoint.clone(), || Arc::new(read_host().0)));
-    let keep = arguments.record.as_ref().map(keep).transpose()?;
+    let log = arguments.record.as_ref().map(Log::open).transpose()?;
     let door = if arguments.proxy.proxy { Door::DockerProxy } else { Door::DockerPlugin };
-    let gate = Arc::new(DockerGate { door, rules, engine, keep });
+    let gate = Arc::new(DockerGate { door, rules, engine, keep: Some(keep(log)) });
     if arguments.proxy.proxy {
         return docker_proxy::run(&arguments.proxy, &endpoint, &gate, tell);
     }
@@ -54,9 +55,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn keep(path: &PathBuf) -> Result<Keep, LogError> {
-    let log = Log::open(path)?;
-    Ok(Box::new(move |record| log.append(record).map_err(|error| error.to_string())))
+/// What is refused or warned of is told to the operator too: of a warning the daemon tells its client nothing.
+fn keep(log: Option<Log>) -> Keep {
+    Box::new(move |record| {
+        if record.ruling.outcome != Outcome::Allow {
+            tell(&format!("{}: {}", record.asked, record.ruling.message));
+        }
+        log.as_ref().map_or(Ok(()), |log| log.append(record).map_err(|error| error.to_string()))
+    })
 }
 
 fn tell(message: &str) {

@@ -174,7 +174,7 @@ impl Compiled {
         };
         // One that is false takes the policy out of it, whatever is wrong with the others.
         let conditions: Vec<_> = self.conditions.iter().map(|c| truth(c, &context)).collect();
-        if conditions.iter().any(|c| *c == Ok(false)) {
+        if conditions.contains(&Ok(false)) {
             return;
         }
         if let Some(Err(error)) = conditions.into_iter().find(Result::is_err) {

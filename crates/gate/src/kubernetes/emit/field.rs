@@ -9,7 +9,7 @@ use std::sync::Arc;
 use confinement::confine::{
     AppArmorRequest, NamespaceRequest, SeLinuxRequest, SeccompRequest, SystemPaths, UserNamespaceRequest,
 };
-use confinement::{Capability, Engine, Fact, Origin, Request};
+use confinement::{Capability, Engine, EngineKind, Fact, Origin, Request};
 
 use super::cube::Values;
 use super::mount::Shown;
@@ -195,7 +195,9 @@ impl Field {
             Field::EngineAddress => container("engineAddress", engine_address()),
             Field::Mount(shown) => (shown.variable(), Kind::Names, shown.containers()),
             Field::Runtime => pod(&self.name("runtime", values), &self.is_one_of(values, &runtime())),
-            Field::Seccomp => container(&self.name("seccomp", values), self.is_one_of(values, &seccomp())),
+            Field::Seccomp => {
+                container(&self.name("seccomp", values), self.is_one_of(values, &seccomp(engine)))
+            }
             Field::AppArmor => container(&self.name("appArmor", values), self.is_one_of(values, &apparmor())),
             Field::SeLinux => container(&self.name("seLinux", values), self.is_one_of(values, &selinux())),
             Field::ProcMount => {
@@ -254,7 +256,7 @@ pub(super) fn user() -> String {
 fn has_capability(capability: Capability, engine: &Engine) -> String {
     let named = |list: &str, name: &str| {
         format!(
-            "{OF_CONTAINER}.?capabilities.?{list}.orValue([]).exists(n, n.matches('(?i)^\\\\s*(cap_)?{name}\\\\s*$'))"
+            "{OF_CONTAINER}.?capabilities.?{list}.orValue([]).exists(n, n.matches(r'(?i)^\\s*(cap_)?{name}\\s*$'))"
         )
     };
     let by_default = engine.default_capabilities().has(capability);
@@ -286,7 +288,7 @@ fn engine_address() -> String {
     format!(
         "{variables}.exists(e, e.name in ['DOCKER_HOST', 'CONTAINER_HOST'] && \
          e.?value.orValue('').matches('^(tcp|https?)://') && (variables.spec.?hostNetwork.orValue(false) || \
-         !e.?value.orValue('').matches('^[a-z]+://(localhost|127[.]|\\\\[::1\\\\])'))) && \
+         !e.?value.orValue('').matches(r'^[a-z]+://(localhost|127[.]|\\[::1\\])'))) && \
          !{variables}.exists(e, e.name in ['DOCKER_TLS_VERIFY', 'DOCKER_CERT_PATH'] && \
          e.?value.orValue('x') != '')"
     )
@@ -325,17 +327,25 @@ fn annotation(key: &str) -> String {
     format!("{ANNOTATIONS}[?{key}].orValue('')")
 }
 
-/// The container's field, the container's annotation, the pod's field, the pod's annotation. Whether an annotation is
-/// heard is not known of every node, so one that says another thing than the pod's field makes it not known.
-fn seccomp() -> String {
+/// The container's field, the container's annotation, the pod's field, the pod's annotation. From Kubernetes 1.27 on no
+/// annotation is heard; of which release the nodes are, containerd's version does not tell, so that an annotation that
+/// says another thing than the pod's field makes it not known (`sources::kubernetes` decides so).
+fn seccomp(engine: &Engine) -> String {
     let own = format!("{OF_CONTAINER}.?seccompProfile.?type.orValue('')");
     let of_pod = format!("{OF_POD}.?seccompProfile.?type.orValue('')");
     let for_container = annotation("('container.seccomp.security.alpha.kubernetes.io/' + c.name)");
     let for_pod = annotation("'seccomp.security.alpha.kubernetes.io/pod'");
+    let (of_container_note, of_pod_note) = match (engine.kind, engine.at_least(1, 27)) {
+        (EngineKind::Crio, true) => return format!("({own} != '' ? {own} : {of_pod})"),
+        (EngineKind::Crio, false) => (annotated(&for_container), annotated(&for_pod)),
+        _ => {
+            let said = annotated(&for_container);
+            (format!("({said} == {of_pod} ? {of_pod} : 'unknown')"), "'unknown'".to_owned())
+        }
+    };
     format!(
-        "({own} != '' ? {own} : {for_container} != '' ? ({} == {of_pod} ? {of_pod} : 'unknown') : \
-         {of_pod} != '' ? {of_pod} : {for_pod} != '' ? 'unknown' : '')",
-        annotated(&for_container)
+        "({own} != '' ? {own} : {for_container} != '' ? {of_container_note} : {of_pod} != '' ? {of_pod} : \
+         {for_pod} != '' ? {of_pod_note} : '')"
     )
 }
 

@@ -11,7 +11,7 @@ use techniques::condition::{Condition, Filter, KERNEL_INTERFACES, MASKABLE};
 use techniques::objects;
 
 use super::field::{camel, user};
-use super::text::{all, any, escape, not, quote};
+use super::text::{all, any, escape, not, pattern};
 
 /// What a mount may show.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +54,23 @@ impl Shown {
 pub(super) fn variables() -> [(&'static str, String); 2] {
     let path = "variables.hostPaths.filter(v, v.name == m.name)[0].hostPath.path + '/' + \
                 m.?subPath.orValue(m.?subPathExpr.orValue(''))";
-    let normalised = format!("'/' + ({path}).split('/').filter(s, s != '' && s != '.').join('/')");
+    let mut normalised = format!("['/' + ({path}).split('/').filter(s, s != '' && s != '.').join('/')]");
+    let mut step = |when: &str, then: &str| {
+        normalised.push_str(&format!("\n      .map(p, p.matches({}) ? {then} : p)", pattern(when)));
+    };
+    for _ in 0..LINKS_FOLLOWED {
+        step(
+            ROOT_LINK,
+            "p.substring(p.startsWith('/proc/self') ? 15 : p.startsWith('/proc/1/root') ? 12 : 11)",
+        );
+    }
+    // Whoever writes more of them has something to hide.
+    step(ROOT_LINK, "'/'");
+    step("^/var/run(/|$)", "p.substring(4)");
+    step("^/var/lock(/|$)", "'/run' + p.substring(4)");
+    step("^/(bin|sbin|lib|lib64)(/|$)", "'/usr' + p");
+    step("^/dev/fd(/|$)", "'/proc/self' + p.substring(4)");
+    normalised.push_str("[0]");
     [
         (
             "hostPaths",
@@ -191,7 +207,7 @@ impl Probe<'_> {
             return "true".to_owned();
         }
         let places: Vec<String> = places.into_iter().collect();
-        not(&format!("m.target.matches({})", quote(&format!("^({})/*$", places.join("|")))))
+        not(&format!("m.target.matches({})", pattern(&format!("^({})/*$", places.join("|")))))
     }
 
     /// A mount whose propagation is shared with the host.
@@ -232,9 +248,7 @@ impl Probe<'_> {
     pub(super) fn elsewhere() -> Shown {
         shown(
             "kernelFilesElsewhere",
-            format!(
-                "m.path.matches('^{ROOT_LINKS}(/|/(proc|sys)(/.*)?)?$') && !m.target.matches('^/(proc|sys)(/|$)')"
-            ),
+            "m.path.matches('^(/?|/(proc|sys)(/.*)?)$') && !m.target.matches('^/(proc|sys)(/|$)')".to_owned(),
         )
     }
 
@@ -265,8 +279,11 @@ impl Probe<'_> {
             // The folder is named after its owner.
             let same = format!("m.path.contains('/run/user/' + string({user}) + '/')");
             let same = format!("{same} || m.path.endsWith('/run/user/' + string({user}))");
-            let unknown =
-                if (self.counts)(Truth::Unknown) { format!("{user} == -1") } else { "false".into() };
+            let unknown = if (self.counts)(Truth::Unknown) {
+                format!("({user} == -1 && m.path.matches('^/run/user/[0-9]+(/|$)'))")
+            } else {
+                "false".to_owned()
+            };
             parts.push(all(vec![own, any(vec![same, unknown])]));
         }
         let mut found = shown(&format!("owns{}", camel(class)), any(parts));
@@ -314,8 +331,9 @@ fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     std::iter::once("/").chain(folders).chain((path != "/").then_some(path))
 }
 
-/// Ways to the host's root through the first process (`confinement::HostPath`).
-const ROOT_LINKS: &str = "(/proc/(1/(root|cwd)|self/root))*";
+/// A way to the host's root through a process (`confinement::HostPath`), and how many in a row are followed.
+const ROOT_LINK: &str = "^/proc/(1/(root|cwd)|self/root)(/|$)";
+const LINKS_FOLLOWED: usize = 3;
 
 /// Paths that the tables name, as a tree.
 #[derive(Debug, Default)]
@@ -369,14 +387,12 @@ impl Nodes {
 
     /// Whether a text is one of the paths for which the answer was yes; `None` where it is of none.
     fn expression(&self, text: &str) -> Option<String> {
-        let found = Nodes::pattern(&self.alternatives("", &|node| (node.here, node.below)), self)?;
-        let found = format!("{text}.matches({})", quote(&found));
+        let found = format!("{text}.matches({})", pattern(&self.pattern()?));
         // What is said no to below a folder whose unknown rest is said yes to.
         let mut lost = Nodes::default();
         self.exceptions(false, &mut lost);
-        let lost = Nodes::pattern(&lost.alternatives("", &|node| (node.here, node.below)), &lost);
-        Some(match lost {
-            Some(lost) => all(vec![found, not(&format!("{text}.matches({})", quote(&lost)))]),
+        Some(match lost.pattern() {
+            Some(lost) => all(vec![found, not(&format!("{text}.matches({})", pattern(&lost)))]),
             None => found,
         })
     }
@@ -398,56 +414,32 @@ impl Nodes {
     }
 
     /// The whole expression, the root included.
-    fn pattern(below: &[String], root: &Nodes) -> Option<String> {
+    fn pattern(&self) -> Option<String> {
         let mut parts: Vec<String> = Vec::new();
-        if root.here {
+        if self.here {
             parts.push("/?".to_owned());
         }
-        if root.below {
+        if self.below {
             parts.push("/.+".to_owned());
         } else {
-            parts.extend(below.iter().cloned());
+            parts.extend(self.alternatives());
         }
-        (!parts.is_empty()).then(|| format!("^{ROOT_LINKS}({})$", parts.join("|")))
+        (!parts.is_empty()).then(|| format!("^({})$", parts.join("|")))
     }
 
     /// What follows a folder.
-    fn alternatives(&self, path: &str, said: &dyn Fn(&Nodes) -> (bool, bool)) -> Vec<String> {
-        let mut parts = Vec::new();
-        for (name, node) in &self.children {
-            let full = format!("{path}/{name}");
-            let Some(rest) = node.rest(&full, said) else { continue };
-            // /var/run is /run.
-            let link = if full == "/run" { "(/var)?" } else { "" };
-            parts.push(format!("{link}/{}{rest}", component(path, name)));
-        }
-        // /bin is /usr/bin.
-        if let Some(usr) = self.children.get("usr").filter(|_| path.is_empty()) {
-            parts.extend(usr.linked(said));
-        }
-        parts
-    }
-
-    /// The folders of /usr that the root has links to.
-    fn linked(&self, said: &dyn Fn(&Nodes) -> (bool, bool)) -> Vec<String> {
-        let names = ["bin", "sbin", "lib", "lib64"];
-        names
-            .iter()
-            .filter_map(|name| {
-                let rest = self.children.get(*name)?.rest(&format!("/usr/{name}"), said)?;
-                Some(format!("/{name}{rest}"))
-            })
-            .collect()
+    fn alternatives(&self) -> Vec<String> {
+        let parts = self.children.iter();
+        parts.filter_map(|(name, node)| Some(format!("/{}{}", component(name), node.rest()?))).collect()
     }
 
     /// What may follow a node's own name; `None` where nothing of it is meant.
-    fn rest(&self, path: &str, said: &dyn Fn(&Nodes) -> (bool, bool)) -> Option<String> {
-        let (here, below) = said(self);
-        if below {
-            return Some(if here { "(/.*)?" } else { "/.*" }.to_owned());
+    fn rest(&self) -> Option<String> {
+        if self.below {
+            return Some(if self.here { "(/.*)?" } else { "/.*" }.to_owned());
         }
-        let parts = self.alternatives(path, said);
-        match (here, parts.len()) {
+        let parts = self.alternatives();
+        match (self.here, parts.len()) {
             (true, 0) => Some(String::new()),
             (false, 0) => None,
             (true, _) => Some(format!("({})?", parts.join("|"))),
@@ -473,9 +465,8 @@ const MOUNTS: &[&str] = &[
 ];
 
 /// One name of a path; the first `*` stands for the rest of it.
-fn component(path: &str, name: &str) -> String {
+fn component(name: &str) -> String {
     match name.split_once('*') {
-        _ if path == "/run/user" && name == "*" => "[0-9]+".to_owned(),
         Some(("", "")) => "[^/]+".to_owned(),
         Some((start, end)) => format!("{}[^/]*{}", escape(start), escape(end)),
         None => escape(name),

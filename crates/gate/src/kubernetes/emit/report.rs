@@ -87,9 +87,26 @@ impl Report {
             of_rule.sort_by_key(|g| g.1);
             for (_, said, why, whats) in of_rule {
                 let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-                text.push_str(&format!("  {}{why}: {}\n", said.words(), whats.join(", ")));
+                let line = format!("{}{why}: {}", said.words(), whats.join(", "));
+                text.push_str(&wrapped(&line));
             }
         }
         text
     }
+}
+
+/// Indented, and in lines that can be read.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 110;
+    let (mut lines, mut line) = (String::new(), "  ".to_owned());
+    for word in text.split(' ') {
+        if line.len() + word.len() > WIDTH {
+            lines.push_str(line.trim_end());
+            lines.push('\n');
+            line = "    ".to_owned();
+        }
+        line.push_str(word);
+        line.push(' ');
+    }
+    lines + line.trim_end() + "\n"
 }

@@ -21,6 +21,15 @@ pub(super) fn quote(text: &str) -> String {
     quoted
 }
 
+/// A regular expression, as it is where it can be.
+pub(super) fn pattern(expression: &str) -> String {
+    if expression.contains('\'') || expression.chars().any(char::is_control) {
+        quote(expression)
+    } else {
+        format!("r'{expression}'")
+    }
+}
+
 /// A list of string literals.
 pub(super) fn list<S: AsRef<str>>(items: &[S]) -> String {
     let items: Vec<String> = items.iter().map(|item| quote(item.as_ref())).collect();
@@ -50,7 +59,7 @@ pub(super) fn matches(pattern: &Pattern, subject: &str) -> String {
         ["", end] => format!("{subject}.endsWith({})", quote(end)),
         _ => {
             let parts: Vec<String> = parts.iter().map(|part| escape(part)).collect();
-            format!("{subject}.matches({})", quote(&format!("(?s)^{}$", parts.join(".*"))))
+            format!("{subject}.matches({})", self::pattern(&format!("(?s)^{}$", parts.join(".*"))))
         }
     }
 }
@@ -109,7 +118,8 @@ mod tests {
             ("web-*", "n.startsWith('web-')"),
             ("*.example.com", "n.endsWith('.example.com')"),
             ("*", "true"),
-            ("a*b.c", "n.matches('(?s)^a.*b\\\\.c$')"),
+            ("a*b.c", "n.matches(r'(?s)^a.*b\\.c$')"),
+            ("a'*b.c", "n.matches('(?s)^a\\'.*b\\\\.c$')"),
             ("it's", "n == 'it\\'s'"),
         ] {
             assert_eq!(matches(&Pattern::new(pattern), "n"), expected);

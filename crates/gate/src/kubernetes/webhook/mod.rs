@@ -12,7 +12,7 @@ mod serve;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,5 +104,12 @@ impl Webhook {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, WebhookError> {
-    TcpListener::bind(address).await.map_err(|source| WebhookError::Listen { address, source })
+    let bound = match TcpListener::bind(address).await {
+        // `[::]` means every address; a kernel without IPv6 has those of IPv4.
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    bound.map_err(|source| WebhookError::Listen { address, source })
 }

@@ -328,3 +328,25 @@ async fn reload(service: Arc<Service>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_leaves_in_time_for_the_api_server_that_waits_for_it() {
+        for (query, patience_is) in [
+            (Some("timeout=10s"), Some(9_500)),
+            (Some("a=b&timeout=1s"), Some(500)),
+            (Some("timeout=0s"), Some(500)),
+            (Some("timeout=99999999s"), Some(3_599_500)),
+            (Some("timeout=-1s"), None),
+            (Some("timeout=1m"), None),
+            (Some("timeouts=1s"), None),
+            (Some(""), None),
+            (None, None),
+        ] {
+            assert_eq!(patience(query), patience_is.map(Duration::from_millis), "{query:?}");
+        }
+    }
+}
