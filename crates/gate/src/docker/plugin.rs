@@ -28,6 +28,7 @@ use sd_notify::NotifyState;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use super::gate::{BODY_LIMIT, Body, DockerGate, Request, asks_nothing};
 use crate::listen::{ListenError, Listening, Place, listen};
@@ -144,7 +145,7 @@ pub(super) fn until_ended(
                     _ = hang_up.recv() => {
                         let rules = gate.rules.clone();
                         let reloaded = tokio::task::spawn_blocking(move || rules.reload()).await;
-                        tell(&told(gate, reloaded.unwrap_or(Ok(()))));
+                        tell(&told(gate, reloaded));
                         notify(&[NotifyState::Status(&status(gate))]);
                     }
                 }
@@ -166,11 +167,13 @@ async fn beat(watchdog: Option<Duration>) {
     }
 }
 
-fn told(gate: &DockerGate, reloaded: Result<(), Arc<ReadError>>) -> String {
-    match reloaded {
-        Ok(()) => format!("rules read again: {}", status(gate)),
-        Err(error) => format!("the rules are NOT changed, the last good ones stay in force: {error}"),
-    }
+fn told(gate: &DockerGate, reloaded: Result<Result<(), Arc<ReadError>>, JoinError>) -> String {
+    let why = match reloaded {
+        Ok(Ok(())) => return format!("rules read again: {}", status(gate)),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => format!("reading them failed, which is a fault of stockade: {error}"),
+    };
+    format!("the rules are NOT changed, the last good ones stay in force: {why}")
 }
 
 /// In one line, what is in force.

@@ -120,8 +120,8 @@ mod tests {
             ("GET", "/networks/", "/networks/"),
             (
                 "GET",
-                "/containers/json?filters=%7B%22a%22%3A1%7D&all=1;b=2&%zz=1",
-                "/containers/json?filters=%7B%22a%22%3A1%7D",
+                "/containers/json?filters=%7B%22a%22%3A1%7D&all=1",
+                "/containers/json?filters=%7B%22a%22%3A1%7D&all=1",
             ),
             ("GET", "/events?since=1&since=2&%26=%3D", "/events?since=1&since=2&%26=%3D"),
         ] {
