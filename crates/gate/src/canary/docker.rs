@@ -6,22 +6,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 use sources::engine_api::Endpoint;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::{Became, Expected, Trial, short};
+use super::{Became, Expected, Trial, http, short};
 
 /// A decision takes milliseconds; a door that hangs is none.
 const PATIENCE: Duration = Duration::from_secs(40);
-const ANSWER_LIMIT: usize = 16 << 20;
 /// On whatever is made, so that it can be found.
 pub const LABEL: &str = "dev.stockade.gate-test";
 /// Where there is no image: the daemon does not find it, and says so after its doors have let the request through.
@@ -91,7 +85,7 @@ const DANGERS: [Danger; 8] = [
     Danger {
         asked: "a privileged container, its HostConfig given twice",
         change: |sound| {
-            let mut body = sound.to_string();
+            let mut body = with(sound, &json!({}));
             body.pop();
             body + r#","HostConfig":{"Privileged":true}}"#
         },
@@ -216,67 +210,16 @@ async fn ask(
     body: Option<String>,
     chunked: bool,
 ) -> Result<(StatusCode, Bytes), String> {
+    let ask = http::Ask { method, target, host: "docker", body, chunked };
     let asked = async {
         match endpoint {
-            Endpoint::Unix(path) => {
-                exchange(UnixStream::connect(path).await, method, target, body, chunked).await
-            }
-            Endpoint::Tcp(address) => {
-                exchange(TcpStream::connect(&**address).await, method, target, body, chunked).await
-            }
+            Endpoint::Unix(path) => http::exchange(UnixStream::connect(path).await, ask).await,
+            Endpoint::Tcp(address) => http::exchange(TcpStream::connect(&**address).await, ask).await,
         }
     };
     timeout(PATIENCE, asked)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())))
-}
-
-async fn exchange<S>(
-    stream: std::io::Result<S>,
-    method: &str,
-    target: &str,
-    body: Option<String>,
-    chunked: bool,
-) -> Result<(StatusCode, Bytes), String>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-{
-    let told = |error: &dyn std::fmt::Display| format!("the daemon does not answer: {error}");
-    let stream = stream.map_err(|error| told(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| told(&error))?;
-    tokio::spawn(connection);
-    let has_body = body.is_some();
-    let full = Full::new(Bytes::from(body.unwrap_or_default()));
-    let body: BoxBody<Bytes, std::convert::Infallible> =
-        if chunked { OfNoLength(full).boxed() } else { full.boxed() };
-    let mut request = Request::builder().method(method).uri(target).header(HOST, "docker");
-    if has_body {
-        request = request.header(CONTENT_TYPE, "application/json");
-    }
-    let request = request.body(body).map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(|error| told(&error))?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-    Ok((status, body.map_err(|error| told(&error))?.to_bytes()))
-}
-
-/// A body that does not tell its length, which is then sent in chunks.
-struct OfNoLength(Full<Bytes>);
-
-impl Body for OfNoLength {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        std::pin::Pin::new(&mut self.0).poll_frame(context)
-    }
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
 }
 
 #[cfg(test)]

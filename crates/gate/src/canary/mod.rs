@@ -3,6 +3,8 @@
 //! what got in is taken away at once.
 
 pub mod docker;
+mod http;
+pub mod kubernetes;
 pub mod oci;
 
 use serde::Serialize;

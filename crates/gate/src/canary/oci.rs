@@ -211,7 +211,9 @@ impl Drop for Bundle {
             let _ = fs::remove_dir(root.join(target));
             let _ = fs::remove_file(root.join(target));
         }
-        let _ = fs::remove_file(self.0.join("config.json"));
+        for file in ["config.json", "state.said"] {
+            let _ = fs::remove_file(self.0.join(file));
+        }
         for folder in [&root, &self.0.join("state"), &self.0] {
             let _ = fs::remove_dir(folder);
         }

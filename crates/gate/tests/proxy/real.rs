@@ -8,6 +8,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use gate::canary::{self, Became, Verdict};
+use sources::engine_api::Endpoint;
+
 use crate::http;
 use crate::support::Running;
 
@@ -393,4 +396,21 @@ fn a_raw_attachment_reads_the_output_after_its_input_ended() {
     stream.read_to_end(&mut rest).unwrap();
     let rest = String::from_utf8_lossy(&rest);
     assert!(rest.contains("input\n") && rest.ends_with("ended\n"), "{rest:?}");
+}
+
+#[test]
+fn the_gate_test_finds_the_door_live_and_the_daemon_without_one_open_and_leaves_nothing() {
+    let Some(_turn) = present() else { return };
+    let proxy = Running::before(Path::new(DAEMON), ALL);
+    let at = |socket: &Path| canary::docker::run(&Endpoint::Unix(socket.to_owned()), Some(BUSYBOX)).unwrap();
+    let trials = at(&proxy.socket);
+    assert_eq!(canary::verdict(&trials), Verdict::Live, "{trials:#?}");
+    let trials = at(Path::new(DAEMON));
+    assert_eq!(canary::verdict(&trials), Verdict::Open, "{trials:#?}");
+    assert!(trials.iter().all(|t| t.became == Became::LetIn { left: None }), "{trials:#?}");
+    let shut = Running::before(Path::new(DAEMON), "");
+    assert_eq!(canary::verdict(&at(&shut.socket)), Verdict::RefusesAll);
+    let filter =
+        format!("/containers/json?all=1&filters=%7B%22label%22%3A%5B%22{}%22%5D%7D", canary::docker::LABEL);
+    assert_eq!(http::ask(Path::new(DAEMON), "GET", &filter, None).unwrap().text(), "[]");
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use gate::canary::kubernetes::Webhook;
 use gate::canary::{self, Became, Trial, Verdict};
 use report::printable;
 use serde_json::json;
@@ -18,7 +19,7 @@ enum Format {
 }
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("door").required(true).multiple(true).args(["docker", "oci"])))]
+#[command(group(clap::ArgGroup::new("door").required(true).multiple(true).args(["docker", "oci", "kubernetes"])))]
 pub(super) struct Arguments {
     /// Try the door of a Docker daemon, or a filtered socket: unix:///run/docker.sock
     #[arg(long, value_name = "ADDRESS")]
@@ -31,6 +32,22 @@ pub(super) struct Arguments {
     /// Try the runtime that stands before the real one, by its path or name
     #[arg(long, value_name = "PROGRAM")]
     oci: Option<PathBuf>,
+
+    /// Try the webhook of admission: https://HOST:PORT/review
+    #[arg(long, value_name = "URL", requires = "ca")]
+    kubernetes: Option<String>,
+
+    /// Certificates of the authority that the webhook's own is from (`caBundle`), as PEM
+    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    ca: Option<PathBuf>,
+
+    /// The name in the webhook's certificate, where it is reached by another: SERVICE.NAMESPACE.svc
+    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    server_name: Option<String>,
+
+    /// The namespace that pods are asked for in
+    #[arg(long, value_name = "NAME", default_value = "default", requires = "kubernetes")]
+    namespace: String,
 
     /// How the outcome is told
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -49,6 +66,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<u8> {
     if let Some(runtime) = &arguments.oci {
         let folder = folder();
         doors.push((format!("oci {}", runtime.display()), canary::oci::run(runtime, &folder)?));
+    }
+    if let (Some(address), Some(authority)) = (&arguments.kubernetes, &arguments.ca) {
+        let webhook = Webhook::new(address, authority, arguments.server_name.as_deref())?;
+        doors.push((format!("kubernetes {address}"), webhook.run(&arguments.namespace)?));
     }
     match arguments.format {
         Format::Text => text(&doors)?,

@@ -98,7 +98,10 @@ impl Exchange<'_> {
 
     async fn decided(&self, mut asked: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let client = hyper::upgrade::on(&mut asked);
-        let (parts, body) = asked.into_parts();
+        let (mut parts, body) = asked.into_parts();
+        let upgrade = request::upgrade(&parts.headers);
+        // What is decided by is what is sent.
+        request::take_off_connection(&mut parts.headers);
         let route = match self.route() {
             Ok(route) => route,
             Err(refusal) => {
@@ -117,7 +120,7 @@ impl Exchange<'_> {
             (Err(refusal), _) => return Err(refusal),
             (Ok(()), _) => body,
         };
-        let upgrade = request::upgrade(&parts.headers).filter(|_| request::may_upgrade(&route));
+        let upgrade = upgrade.filter(|_| request::may_upgrade(&route));
         let request = anew(parts.method, &target, parts.headers, upgrade.as_ref(), body)?;
         let response = self.send(request).await?;
         self.hand_on(response, client, upgrade.is_some()).await
@@ -299,7 +302,6 @@ fn anew(
     upgrade: Option<&HeaderValue>,
     body: Body,
 ) -> Result<Request<Body>, Refusal> {
-    request::take_off_connection(&mut headers);
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::HOST, HeaderValue::from_static("docker"));
     if let Some(protocol) = upgrade {
