@@ -332,7 +332,7 @@ async fn what_is_made_later(api: &Api, served: &Served) {
     let exec = format!("{path}/exec?command=id&container=web&stdout=true");
     let (status, answer) = api.call("POST", &exec, None).await;
     assert!(status >= 400 && message(&answer).contains("host"), "let through to the kubelet: {answer}");
-    served.write_policy("version: 1\ndoors:\n  kubernetes:\n    connect: deny\n");
+    served.write_policy("version: 1\ndoors:\n  kubernetes:\n    connect: [{to: [exec, attach, portforward, pods/proxy], outcome: deny}]\n");
     let refused = async {
         while !refused_by_the_gate(&api.call("POST", &exec, None).await) {
             sleep(Duration::from_millis(50)).await;
