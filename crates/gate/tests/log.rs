@@ -135,7 +135,11 @@ mod chain {
         ) {
             let verified = edited(|lines| {
                 let at = at.index(lines[line].len());
-                if insert { lines[line].insert(at, byte) } else { drop(lines[line].remove(at)) }
+                if insert {
+                    lines[line].insert(at, byte);
+                } else {
+                    lines[line].remove(at);
+                }
             });
             prop_assert!(!verified.is_whole());
         }

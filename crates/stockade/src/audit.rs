@@ -328,13 +328,12 @@ fn read_live(targets: &[String], context: &Context) -> World {
     world
 }
 
+/// Results with the index of their subject, and what could not be read for them.
+type StandardResults = (Vec<(usize, StandardResult)>, Vec<Problem>);
+
 /// What the standards asked for say of each subject that they are about; of a pod's containers the first stands for
 /// all.
-fn standards(
-    arguments: &Audit,
-    targets: &[String],
-    world: &World,
-) -> anyhow::Result<(Vec<(usize, StandardResult)>, Vec<Problem>)> {
+fn standards(arguments: &Audit, targets: &[String], world: &World) -> anyhow::Result<StandardResults> {
     let wanted: Vec<Standard> =
         arguments.standard.iter().map(|name| Standard::parse(name)).collect::<Result<_, _>>()?;
     let mut notes = Vec::new();

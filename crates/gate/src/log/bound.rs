@@ -51,7 +51,8 @@ fn evidence(record: &mut Value) {
 fn everything(value: &mut Value) {
     match value {
         Value::String(text) if text.len() > TEXT => {
-            text.truncate(text.floor_char_boundary(TEXT));
+            let end = (0..=TEXT).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
             text.push('…');
         }
         Value::Array(items) => {

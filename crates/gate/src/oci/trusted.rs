@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(owners().read(&path, 100).unwrap(), b"{}");
         assert!(matches!(owners().read(&path, 1), Err(TrustError::TooLarge { .. })));
         assert!(matches!(owners().read(folder.path(), 1), Err(TrustError::NotAFile { .. })));
-        assert!(matches!(owners().read(Path::new("/dev/null"), 1), Err(_)));
+        assert!(owners().read(Path::new("/dev/null"), 1).is_err());
         let missing = owners().read(&folder.path().join("none"), 1).unwrap_err().to_string();
         assert!(missing.ends_with("No such file or directory (os error 2)"), "{missing}");
     }
