@@ -192,8 +192,9 @@ impl Drop for Daemon {
         self.kill_gate();
         let _ = fs::remove_file(self.plugin_socket());
         let _ = Command::new("ip").args(["link", "delete", &self.bridge]).output();
-        // A daemon that failed leaves its data folder mounted on itself.
+        // A daemon that failed leaves its data folder mounted on itself, and every one the namespace of its host network.
         let _ = Command::new("umount").arg(self.path("data")).output();
+        let _ = Command::new("umount").arg(self.path("exec/netns/default")).output();
     }
 }
 

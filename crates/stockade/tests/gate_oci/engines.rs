@@ -9,7 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const IMAGE: &str = "stockade-test-busybox";
-const LEADING_DOCKER: &str = "unix:///run/docker.sock";
+/// The daemon that `scripts/engines` starts: the image of the tests is there.
+const TESTS_DOCKER: &str = "unix:///run/docker.sock";
 
 /// What a client said, and whether the program ran to its end.
 pub(crate) struct Answer {
@@ -42,7 +43,7 @@ impl Door {
     /// `None`, and a word about it, where the engines are not there.
     pub(crate) fn open(name: &'static str) -> Option<Door> {
         let there = Command::new("/usr/bin/docker")
-            .args(["-H", LEADING_DOCKER, "image", "inspect", IMAGE])
+            .args(["-H", TESTS_DOCKER, "image", "inspect", IMAGE])
             .output()
             .is_ok_and(|output| output.status.success());
         if !there || !Path::new("/usr/bin/podman").exists() {
@@ -79,7 +80,7 @@ impl Door {
     fn load_image(&self) {
         let tar = self.path("image.tar");
         let tar = tar.to_str().unwrap();
-        let saved = run("/usr/bin/docker", &["-H", LEADING_DOCKER, "save", "-o", tar, IMAGE]);
+        let saved = run("/usr/bin/docker", &["-H", TESTS_DOCKER, "save", "-o", tar, IMAGE]);
         assert!(saved.ran, "{}", saved.text);
         let loaded = run("/usr/bin/docker", &["-H", &self.host(), "load", "-i", tar]);
         assert!(loaded.ran, "{}", loaded.text);
