@@ -279,7 +279,7 @@ fn every_option_is_the_same_through_docker_and_proc() {
     assert!(mount(&engine, "/host").recursive);
     // What came along with the host's root is not repeated, but where its rights differ.
     // The network namespaces of other tests' engines come and go.
-    let of_an_engine = |m: &&Mount| m.target.contains("/netns/");
+    let of_an_engine = |m: &&confinement::Mount| m.target.contains("/netns/");
     let below: Vec<_> =
         engine.mounts.iter().filter(|m| m.target.starts_with("/host/") && !of_an_engine(m)).collect();
     assert!(below.iter().all(|m| m.read_only.value == Some(true)), "{below:#?}");
