@@ -169,4 +169,22 @@ fn a_waiver_lets_in_what_it_names_and_a_rule_refuses_what_is_held() {
     let refused = docker.run(&[], "true");
     assert!(!refused.ran && refused.text.contains("no-root-processes"), "{}", refused.text);
     assert!(docker.run(&["--user".into(), "10001".into()], "true").ran);
+
+    let (waivers, log) = (door.path("waivers.yaml"), door.path("decisions.jsonl"));
+    let with = fs::read_to_string(door.settings()).unwrap();
+    let with = format!("waivers = \"{}\"\nrecord = \"{}\"\n{with}", waivers.display(), log.display());
+    fs::write(door.settings(), with).unwrap();
+    for (until, lets_in) in [("2026-01-31", false), ("2099-01-31", true)] {
+        let text = format!(
+            "version: 1\nwaivers:\n- {{rule: no-root-processes, reason: as before, owner: ops, until: {until}}}\n"
+        );
+        fs::write(&waivers, text).unwrap();
+        let run = docker.run(&[], "true");
+        assert_eq!(run.ran, lets_in, "{until}: {}", run.text);
+        assert!(lets_in || run.text.contains("ended on 2026-01-31"), "{}", run.text);
+    }
+    let log = fs::read_to_string(log).unwrap();
+    let decided: Vec<&str> =
+        log.lines().filter_map(|line| line.split_once("\"outcome\":\"")?.1.split('"').next()).collect();
+    assert!(decided.contains(&"deny") && decided.contains(&"allow"), "{log}");
 }
