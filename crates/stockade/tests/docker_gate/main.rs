@@ -7,4 +7,5 @@ mod failures;
 mod harness;
 #[path = "../../../gate/tests/support/http.rs"]
 mod http;
+mod proof;
 mod requests;
