@@ -77,7 +77,7 @@ pub fn device_classes() -> impl Iterator<Item = (&'static str, &'static DeviceCl
 
 /// Mounts that every host has apart from its root file system (mount_setattr(2) without AT_RECURSIVE leaves them as
 /// they are); one below another comes after it.
-const SEPARATE_MOUNTS: &[&str] = &[
+pub const SEPARATE_MOUNTS: &[&str] = &[
     "/proc",
     "/sys",
     "/dev",

@@ -5,6 +5,14 @@
 //! staging/src/k8s.io/pod-security-admission/policy, `check_*.go` and `registry.go`.
 
 mod controls;
+/// What the controls allow, for whoever says them in another language.
+pub mod allowed {
+    pub use super::controls::capabilities_baseline::ALLOWED_1_0 as CAPABILITIES;
+    /// Types, as they are spelled in a pod.
+    pub use super::controls::restricted_volumes::ALLOWED_1_0 as VOLUMES;
+    /// With the minor version that added each group.
+    pub use super::controls::sysctls::ALLOWED as SYSCTLS;
+}
 #[cfg(test)]
 mod tests;
 

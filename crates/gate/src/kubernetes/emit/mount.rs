@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use confinement::{Confinement, Fact, HostPath, Mount, MountSource, Origin, Propagation, Truth};
 use techniques::condition::{Condition, Filter, KERNEL_INTERFACES, MASKABLE};
 use techniques::objects;
+use techniques::objects::SEPARATE_MOUNTS;
 
 use super::field::{camel, user};
 use super::text::{all, any, escape, not, pattern};
@@ -364,7 +365,9 @@ impl Nodes {
         let devices =
             objects::device_classes().flat_map(|(_, class)| class.paths.iter().chain(&class.except));
         let files = KERNEL_INTERFACES.iter().chain(MASKABLE).map(|(_, path)| *path);
-        Nodes::of(classes.chain(devices).map(String::as_str).chain(files).chain(MOUNTS.iter().copied()))
+        Nodes::of(
+            classes.chain(devices).map(String::as_str).chain(files).chain(SEPARATE_MOUNTS.iter().copied()),
+        )
     }
 
     /// Asks of each path, and of something below it that no table names.
@@ -448,21 +451,6 @@ impl Nodes {
         }
     }
 }
-
-/// Mounts that every host has apart from its root: what a read-only bind does not make read-only below itself.
-const MOUNTS: &[&str] = &[
-    "/proc",
-    "/sys",
-    "/dev",
-    "/run",
-    "/dev/shm",
-    "/sys/fs/cgroup",
-    "/sys/fs/bpf",
-    "/sys/kernel/debug",
-    "/sys/kernel/security",
-    "/sys/kernel/tracing",
-    "/proc/sys/fs/binfmt_misc",
-];
 
 /// One name of a path; the first `*` stands for the rest of it.
 fn component(name: &str) -> String {

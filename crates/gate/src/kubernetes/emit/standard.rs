@@ -3,6 +3,7 @@
 //! another language, and the tests hold both against each other.
 
 use policy::pod_security::Standard;
+use policy::pod_security::allowed::{CAPABILITIES, SYSCTLS, VOLUMES};
 
 use super::text::{all, list, quote};
 
@@ -28,58 +29,6 @@ pub(super) fn checks(standard: &Standard) -> Vec<Check> {
     standard.judged().into_iter().flat_map(|(control, since)| control_checks(control, since)).collect()
 }
 
-const CAPABILITIES: &[&str] = &[
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-/// With the minor version that added each group.
-const SYSCTLS: &[(u32, &[&str])] = &[
-    (
-        0,
-        &[
-            "kernel.shm_rmid_forced",
-            "net.ipv4.ip_local_port_range",
-            "net.ipv4.tcp_syncookies",
-            "net.ipv4.ping_group_range",
-            "net.ipv4.ip_unprivileged_port_start",
-        ],
-    ),
-    (27, &["net.ipv4.ip_local_reserved_ports"]),
-    (
-        29,
-        &[
-            "net.ipv4.tcp_keepalive_time",
-            "net.ipv4.tcp_fin_timeout",
-            "net.ipv4.tcp_keepalive_intvl",
-            "net.ipv4.tcp_keepalive_probes",
-        ],
-    ),
-    (32, &["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"]),
-    (37, &["net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_notsent_lowat"]),
-];
-const VOLUMES: &[&str] = &[
-    "name",
-    "configMap",
-    "csi",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "persistentVolumeClaim",
-    "projected",
-    "secret",
-    "image",
-];
 /// Where a host can be named for the kubelet to talk to.
 const HANDLERS: &[&str] =
     &["livenessProbe", "readinessProbe", "startupProbe", "lifecycle.?postStart", "lifecycle.?preStop"];
@@ -137,7 +86,7 @@ fn control_checks(control: &'static str, since: u32) -> Vec<Check> {
             vec![check(Of::Volumes("has(v.hostPath)".to_owned()), "must not be a hostPath (volumes)")]
         }
         "restrictedVolumes" => vec![check(
-            Of::Volumes(format!("v.exists(k, !(k in {}))", list(VOLUMES))),
+            Of::Volumes(format!("v.exists(k, k != \"name\" && !(k in {}))", list(VOLUMES))),
             "must be of an allowed kind (volumes)",
         )],
         "hostPorts" => vec![containers(

@@ -11,7 +11,7 @@ pub(super) const CONTROL: Control = Control {
     revisions: &[Revision { since: 0, check: since_1_0, replaces: &[] }],
 };
 
-const ALLOWED_1_0: &[&str] = &[
+pub const ALLOWED_1_0: &[&str] = &[
     "AUDIT_WRITE",
     "CHOWN",
     "DAC_OVERRIDE",

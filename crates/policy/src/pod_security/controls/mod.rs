@@ -10,7 +10,7 @@ use super::{Control, Level, Revision, Violations};
 
 mod allow_privilege_escalation;
 mod app_armor_profile;
-mod capabilities_baseline;
+pub(super) mod capabilities_baseline;
 mod capabilities_restricted;
 mod host_namespaces;
 mod host_path_volumes;
@@ -19,13 +19,13 @@ mod host_probes_and_host_lifecycle;
 mod privileged;
 mod proc_mount;
 mod proc_mount_restricted;
-mod restricted_volumes;
+pub(super) mod restricted_volumes;
 mod run_as_non_root;
 mod run_as_user;
 mod se_linux_options;
 mod seccomp_profile_baseline;
 mod seccomp_profile_restricted;
-mod sysctls;
+pub(super) mod sysctls;
 mod windows_host_process;
 
 /// Baseline first; within a level in the order of their names.

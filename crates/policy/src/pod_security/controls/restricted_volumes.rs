@@ -12,7 +12,7 @@ pub(super) const CONTROL: Control = Control {
     revisions: &[Revision { since: 0, check: since_1_0, replaces: &["hostPathVolumes"] }],
 };
 
-const ALLOWED_1_0: &[&str] = &[
+pub const ALLOWED_1_0: &[&str] = &[
     "configMap",
     "csi",
     "downwardAPI",

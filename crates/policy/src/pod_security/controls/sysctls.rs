@@ -17,47 +17,56 @@ pub(super) const CONTROL: Control = Control {
     ],
 };
 
-const IN_1_0: &[&str] = &[
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
+/// With the minor version that added each group.
+pub const ALLOWED: &[(u32, &[&str])] = &[
+    (
+        0,
+        &[
+            "kernel.shm_rmid_forced",
+            "net.ipv4.ip_local_port_range",
+            "net.ipv4.tcp_syncookies",
+            "net.ipv4.ping_group_range",
+            "net.ipv4.ip_unprivileged_port_start",
+        ],
+    ),
+    (27, &["net.ipv4.ip_local_reserved_ports"]),
+    (
+        29,
+        &[
+            "net.ipv4.tcp_keepalive_time",
+            "net.ipv4.tcp_fin_timeout",
+            "net.ipv4.tcp_keepalive_intvl",
+            "net.ipv4.tcp_keepalive_probes",
+        ],
+    ),
+    (32, &["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"]),
+    (37, &["net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_notsent_lowat"]),
 ];
-const IN_1_27: &[&str] = &["net.ipv4.ip_local_reserved_ports"];
-const IN_1_29: &[&str] = &[
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-];
-const IN_1_32: &[&str] = &["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"];
-const IN_1_37: &[&str] = &["net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_notsent_lowat"];
 
 fn since_1_0(pod: &PodDeclaration, violations: &mut Violations) {
-    check(pod, violations, &[IN_1_0]);
+    check(pod, violations, 0);
 }
 
 fn since_1_27(pod: &PodDeclaration, violations: &mut Violations) {
-    check(pod, violations, &[IN_1_0, IN_1_27]);
+    check(pod, violations, 27);
 }
 
 fn since_1_29(pod: &PodDeclaration, violations: &mut Violations) {
-    check(pod, violations, &[IN_1_0, IN_1_27, IN_1_29]);
+    check(pod, violations, 29);
 }
 
 fn since_1_32(pod: &PodDeclaration, violations: &mut Violations) {
-    check(pod, violations, &[IN_1_0, IN_1_27, IN_1_29, IN_1_32]);
+    check(pod, violations, 32);
 }
 
 fn since_1_37(pod: &PodDeclaration, violations: &mut Violations) {
-    check(pod, violations, &[IN_1_0, IN_1_27, IN_1_29, IN_1_32, IN_1_37]);
+    check(pod, violations, 37);
 }
 
-fn check(pod: &PodDeclaration, violations: &mut Violations, allowed: &[&[&str]]) {
+fn check(pod: &PodDeclaration, violations: &mut Violations, minor: u32) {
     for name in &pod.sysctls {
         only_value(name, "the pod", "securityContext.sysctls", violations, |name| {
-            allowed.iter().any(|list| list.contains(&&**name))
+            ALLOWED.iter().any(|(since, list)| *since <= minor && list.contains(&&**name))
         });
     }
 }
