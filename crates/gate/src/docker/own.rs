@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::Path;
 
+use confinement::HostPath;
 use serde_json::{Map, Value, json};
 use sources::engine_api::{Endpoint, Session};
+use techniques::objects;
 
 use super::create::{self, Daemon};
 use super::subject::{self, Why};
@@ -41,10 +43,18 @@ impl Own {
         }
         let followed = |path: String| subject::followed(Path::new(&path)).unwrap_or(path);
         let mut sockets: Vec<String> = sockets.into_iter().map(followed).collect();
+        // What lies where the techniques look needs no second mount, which would stay where the first is removed.
+        sockets.retain(|socket| !is_known(socket));
         sockets.sort();
         sockets.dedup();
         Own { sockets, data: followed(session.data_root().unwrap_or(DATA).to_owned()) }
     }
+}
+
+/// Whether the techniques know the path as that of an engine's socket.
+fn is_known(socket: &str) -> bool {
+    let class = objects::object_class("engine-socket");
+    class.is_some_and(|class| class.shown_by(&HostPath::new(socket), true).is_some())
 }
 
 /// Paths of the sockets of engines in the table of Unix sockets (proc_net(5)): the path is the eighth column.
@@ -84,7 +94,9 @@ pub(super) fn show(inspected: &mut Value, own: &Own, daemon: &dyn Daemon) -> Res
                 add(SOCKET, rest);
             }
         }
-        if let Some(rest) = below(&own.data, source) {
+        if source == "/" {
+            // The root of the host shows all that its folders do, and is judged as that.
+        } else if let Some(rest) = below(&own.data, source) {
             add(DATA, rest);
             more.push(unknown(mount));
         } else if let Some(rest) = below(source, &own.data) {
@@ -169,10 +181,9 @@ mod tests {
             added("/srv"),
             ["bind /run/docker.sock /m/d/docker.sock", "bind /var/lib/docker /m/d/data", "bind - /m"]
         );
-        assert_eq!(
-            added("/"),
-            ["bind /run/docker.sock /m/srv/d/docker.sock", "bind /var/lib/docker /m/srv/d/data", "bind - /m"]
-        );
+        assert_eq!(added("/"), ["bind /run/docker.sock /m/srv/d/docker.sock"]);
+        assert!(is_known("/run/docker.sock") && is_known("/run/containerd/containerd.sock"));
+        assert!(!is_known("/srv/d/docker.sock"));
     }
 
     #[test]
