@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
-use sources::document::{Limits, Node, Value as Kind, parse_bytes};
+use sources::document::{Limits, parse_bytes};
+
+#[path = "../support/corpora.rs"]
+mod files;
+
+use files::{corpora, to_json};
 
 use crate::agreement::{Deciders, Denied, SHAPES};
 
@@ -33,34 +38,15 @@ const POLICIES: &[(&str, &str)] = &[
     ),
 ];
 
-fn corpora() -> Option<PathBuf> {
-    let folder = std::env::var_os("STOCKADE_CORPORA").map_or_else(
-        || Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora")).to_owned(),
-        PathBuf::from,
-    );
-    let folder = folder.join("kubernetes");
-    if !folder.is_dir() {
-        println!("skipped: {} is absent", folder.display());
-        return None;
-    }
-    Some(folder)
-}
-
-/// A document as an API server decodes it: what is null is absent.
-fn to_json(node: &Node) -> Option<Value> {
-    Some(match node.value() {
-        Kind::Null => Value::Null,
-        Kind::Bool(value) => value.into(),
-        Kind::Integer(value) => value.into(),
-        Kind::Float(value) => serde_json::Number::from_f64(value)?.into(),
-        Kind::String => node.as_str()?.into(),
-        Kind::Sequence => node.items().map(|item| to_json(&item)).collect::<Option<Vec<_>>>()?.into(),
-        Kind::Mapping => {
-            let fields = node.entries().filter(|(_, value)| !value.is_null());
-            let fields = fields.map(|(key, value)| Some((key.as_str()?.to_owned(), to_json(&value)?)));
-            Value::Object(fields.collect::<Option<_>>()?)
+/// As an API server decodes it: what is null is absent.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect()
         }
-    })
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
 }
 
 /// Objects of the kinds that the emitted policies are about.
@@ -75,7 +61,7 @@ fn objects(folder: &Path) -> Vec<(String, Value)> {
         for document in
             parse_bytes(&bytes, &Arc::from(name.as_str()), &Limits::default()).into_iter().flatten()
         {
-            let Some(object) = to_json(&document.root) else { continue };
+            let Some(object) = to_json(&document.root).map(without_nulls) else { continue };
             let items = object.get("items").and_then(Value::as_array).cloned();
             for object in items.unwrap_or_else(|| vec![object]) {
                 let of = |(group, kind, ..): &(&str, &str, &str, &str)| {

@@ -1,46 +1,22 @@
 //! Objects as an API server sends them, from the corpora and from the standards, and what the audit says of them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use policy::{Date, Outcome, Policy, Waivers};
 use serde_json::Value;
-use sources::document::{Limits, Node, Value as Kind, parse_bytes};
+use sources::document::{Limits, parse_bytes};
 use sources::{Context, gather};
 use techniques::judge::judge;
 
+#[path = "../support/corpora.rs"]
+mod corpora;
+
+pub(crate) use corpora::corpora;
+use corpora::to_json;
+
 pub(crate) fn today() -> Date {
     "2027-01-10".parse().unwrap()
-}
-
-pub(crate) fn corpora() -> Option<PathBuf> {
-    let folder = std::env::var_os("STOCKADE_CORPORA").map_or_else(
-        || Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora")).to_owned(),
-        PathBuf::from,
-    );
-    let folder = folder.join("kubernetes");
-    if !folder.is_dir() {
-        println!("skipped: {} is absent", folder.display());
-        return None;
-    }
-    Some(folder)
-}
-
-/// A document as an API server would send it.
-fn to_json(node: &Node) -> Option<Value> {
-    Some(match node.value() {
-        Kind::Null => Value::Null,
-        Kind::Bool(value) => value.into(),
-        Kind::Integer(value) => value.into(),
-        Kind::Float(value) => serde_json::Number::from_f64(value)?.into(),
-        Kind::String => node.as_str()?.into(),
-        Kind::Sequence => node.items().map(|item| to_json(&item)).collect::<Option<Vec<_>>>()?.into(),
-        Kind::Mapping => {
-            let fields =
-                node.entries().map(|(key, value)| Some((key.as_str()?.to_owned(), to_json(&value)?)));
-            Value::Object(fields.collect::<Option<_>>()?)
-        }
-    })
 }
 
 /// Objects that hold pods, one each, of a file.
